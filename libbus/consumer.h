@@ -1,0 +1,105 @@
+// Reading a topic.
+#ifndef LIBBUS_CONSUMER_H_
+#define LIBBUS_CONSUMER_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <iterator>
+#include <memory>
+#include <optional>
+
+#include "libbus/options.h"
+#include "libbus/record.h"
+
+namespace libbus {
+
+class RecordRange;
+
+namespace internal {
+class ConsumerImpl;
+}
+
+// A handle that reads. One thread at a time, but for Interrupt(). Reads the log through a read-only mapping and never
+// writes to it; consumers share nothing, each sees every record.
+class Consumer {
+ public:
+  Consumer(Consumer&&) noexcept;
+  Consumer& operator=(Consumer&&) noexcept;
+  ~Consumer();
+
+  // The next record or gap, waiting for it up to `timeout` (zero: no wait).
+  // OK: a view, valid until the next call of Next, Poll or Seek. DEADLINE_EXCEEDED: nothing came in time; where the
+  // record at the end is reserved and unfinished the message says by whom. OUT_OF_RANGE: ConsumerOptions::to was
+  // reached. CANCELLED: Interrupt(). DATA_LOSS: damage, either with Gaps::kError (call again to go on behind it) or at
+  // a place behind which nothing can be read. NOT_FOUND: the topic was removed. FAILED_PRECONDITION: the topic was
+  // removed and made anew, or after fork.
+  absl::StatusOr<RecordView> Next(absl::Duration timeout = absl::InfiniteDuration());
+
+  // What can be read at once, at most `max` records; does not wait, and may return fewer than are there (at the end of
+  // a segment). OK: the views, none if nothing is there. Errors as Next.
+  absl::StatusOr<RecordBatch> Poll(size_t max);
+
+  // For range-for: each record as Next(timeout) returns it, until it returns an error, which status() then holds.
+  RecordRange Records(absl::Duration timeout = absl::InfiniteDuration());
+
+  // Why the last loop over Records() ended: DEADLINE_EXCEEDED, OUT_OF_RANGE, ... OK when it was left early.
+  const absl::Status& status() const;
+
+  // Goes somewhere else. OK: the next record handed out is the one there. OUT_OF_RANGE: beyond the end, or before the
+  // oldest record kept. INVALID_ARGUMENT: inside a record (the message names its start). The consumer stays where it
+  // was on error. A position inside a gap goes to that gap, which is then handed out first.
+  absl::Status Seek(From from);
+
+  // Where the next record will be read.
+  Position position() const;
+
+  // Makes the running or the next waiting Next() return CANCELLED, once. Any thread, and signal handlers.
+  void Interrupt();
+
+ private:
+  friend class Topic;
+  explicit Consumer(std::unique_ptr<internal::ConsumerImpl> impl);
+
+  std::unique_ptr<internal::ConsumerImpl> impl_;
+};
+
+// A single-pass range over Consumer::Next().
+class RecordRange {
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = RecordView;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const RecordView*;
+    using reference = const RecordView&;
+
+    const RecordView& operator*() const { return *range_->current_; }
+    const RecordView* operator->() const { return &*range_->current_; }
+    Iterator& operator++() { return range_->Advance(), *this; }
+    void operator++(int) { range_->Advance(); }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) { return !it.range_->current_.has_value(); }
+
+   private:
+    friend class RecordRange;
+    explicit Iterator(RecordRange* range) : range_(range) {}
+    RecordRange* range_;
+  };
+
+  Iterator begin() { return Advance(), Iterator(this); }
+  std::default_sentinel_t end() const { return {}; }
+
+ private:
+  friend class Consumer;
+  RecordRange(internal::ConsumerImpl* consumer, absl::Duration timeout) : consumer_(consumer), timeout_(timeout) {}
+  void Advance();
+
+  internal::ConsumerImpl* consumer_;
+  absl::Duration timeout_;
+  std::optional<RecordView> current_;
+};
+
+}  // namespace libbus
+
+#endif  // LIBBUS_CONSUMER_H_

@@ -1,0 +1,273 @@
+// Every byte that libbus puts on disk: the offset and the size of each field of each file. docs/format.md is the same in
+// prose. All integers are little-endian. Nothing here is code: who reads a struct from a file or from shared memory
+// treats every field as input.
+#ifndef LIBBUS_FORMAT_LAYOUT_H_
+#define LIBBUS_FORMAT_LAYOUT_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace libbus::format {
+
+static_assert(std::endian::native == std::endian::little, "the log is shared as it lies in memory: little-endian");
+
+// Bumped when an older library must not touch the file. Features that only newer readers understand are announced in
+// `incompatible` (refuse if a bit is unknown) or `compatible` (go on).
+inline constexpr uint16_t kFormatVersion = 1;
+inline constexpr uint16_t kKnownIncompatible = 0;
+
+inline constexpr uint64_t kPageSize = 4096;
+
+struct Uuid {
+  uint8_t bytes[16];
+  friend bool operator==(const Uuid&, const Uuid&) = default;
+};
+
+// What every file begins with. The last four bytes of each file's header are the CRC32C of all bytes before them.
+struct FileHeader {
+  uint64_t magic;
+  uint16_t version;
+  uint16_t incompatible;
+  uint16_t compatible;
+  uint8_t cause;     // segments: why recovery made it (0: rolled); other files: 0
+  uint8_t reserved;  // 0
+  Uuid uuid;         // of the topic; in BUS/bus of the bus
+};
+static_assert(sizeof(FileHeader) == 32);
+static_assert(offsetof(FileHeader, version) == 8);
+static_assert(offsetof(FileHeader, incompatible) == 10);
+static_assert(offsetof(FileHeader, compatible) == 12);
+static_assert(offsetof(FileHeader, cause) == 14);
+static_assert(offsetof(FileHeader, uuid) == 16);
+
+// The magics read as text in a hex dump: "libbusID", "libbusCT", "libbusLK", "libbusSP", "libbusSG".
+inline constexpr uint64_t Magic(char a, char b) {
+  return uint64_t{'l'} | uint64_t{'i'} << 8 | uint64_t{'b'} << 16 | uint64_t{'b'} << 24 | uint64_t{'u'} << 32 |
+         uint64_t{'s'} << 40 | static_cast<uint64_t>(a) << 48 | static_cast<uint64_t>(b) << 56;
+}
+inline constexpr uint64_t kBusMagic = Magic('I', 'D');
+inline constexpr uint64_t kControlMagic = Magic('C', 'T');
+inline constexpr uint64_t kLocksMagic = Magic('L', 'K');
+inline constexpr uint64_t kSleepMagic = Magic('S', 'P');
+inline constexpr uint64_t kSegmentMagic = Magic('S', 'G');
+
+// --- BUS/bus: the identity -------------------------------------------------------------------------------------------
+struct BusFile {
+  FileHeader header;
+  int64_t created;        // ns since 1970
+  uint8_t access;         // 0 owner (1 group, 2 world)
+  uint8_t reserved[211];  // 0
+  uint32_t checksum;
+};
+static_assert(sizeof(BusFile) == 256);
+static_assert(offsetof(BusFile, created) == 32);
+static_assert(offsetof(BusFile, access) == 40);
+static_assert(offsetof(BusFile, checksum) == 252);
+
+// --- BUS/TOPIC/%020d.seg: a segment ----------------------------------------------------------------------------------
+// Positions count the header: the first record of a segment stands at base + 64.
+struct SegmentHeader {
+  FileHeader header;
+  uint64_t base;       // position of the file's first byte
+  uint64_t file_size;  // whole pages
+  uint64_t inode;      // of this very file, so that a copy is told from the original
+  uint32_t epoch;      // in which it was made
+  uint32_t checksum;
+};
+static_assert(sizeof(SegmentHeader) == 64);
+static_assert(offsetof(SegmentHeader, base) == 32);
+static_assert(offsetof(SegmentHeader, file_size) == 40);
+static_assert(offsetof(SegmentHeader, inode) == 48);
+static_assert(offsetof(SegmentHeader, epoch) == 56);
+static_assert(offsetof(SegmentHeader, checksum) == 60);
+inline constexpr uint64_t kSegmentHeaderSize = sizeof(SegmentHeader);
+
+// --- records ---------------------------------------------------------------------------------------------------------
+struct RecordHeader {
+  uint64_t word;      // see format/word.h
+  uint32_t checksum;  // see format/record.h
+  uint32_t type;      // the user's
+  int64_t timestamp;  // ns since 1970, 0 where the topic stores none
+};
+static_assert(sizeof(RecordHeader) == 24);
+static_assert(offsetof(RecordHeader, checksum) == 8);
+static_assert(offsetof(RecordHeader, type) == 12);
+static_assert(offsetof(RecordHeader, timestamp) == 16);
+inline constexpr uint64_t kRecordHeaderSize = sizeof(RecordHeader);
+inline constexpr uint64_t kWordSize = 8;
+inline constexpr uint64_t kRecordAlignment = 8;
+
+// Attributes stand between header and payload when the word's kHasAttributes says so: this header, the fixed fields
+// whose bits are set in the order of the bits, then the variable ones likewise, then zeros to a multiple of 8.
+struct AttributesHeader {
+  uint32_t size;    // of all attributes, this header and the padding included; a multiple of 8
+  uint32_t fields;  // bits below; unknown higher bits stand behind the known ones and are skipped by size
+};
+static_assert(sizeof(AttributesHeader) == 8);
+inline constexpr uint32_t kFieldPayloadLength = 1u << 0;  // u64: the payload's length, where slack may follow (claims)
+inline constexpr uint32_t kFieldSource = 1u << 1;         // u64: position in another topic
+inline constexpr uint32_t kFieldProducer = 1u << 2;       // u64 sequence, u32 length, name, padding to 8
+inline constexpr uint32_t kFieldKey = 1u << 3;            // u32 length, bytes, padding to 8
+inline constexpr uint32_t kFieldHeaders = 1u << 4;        // u32 bytes, u32 count, then {u32, u32, name, value} each, padding to 8
+inline constexpr uint32_t kKnownFields = (1u << 5) - 1;
+
+// --- BUS/TOPIC/control -----------------------------------------------------------------------------------------------
+// page 0         ControlHeader: what is fixed when the topic is made
+// 16 KiB .. 32   ControlRecord, copy A    two checksummed copies with a counter: the valid one with the higher counter
+// 32 KiB .. 48   ControlRecord, copy B    holds; a write goes to the other one and is on disk before the next begins
+// 48 KiB         LiveWords                plain shared words, rebuilt by who attaches alone
+// 64 KiB         Slot[1024]               slot 0 is never used: owner 0 is nobody
+struct ControlHeader {
+  FileHeader header;
+  int64_t created;         // ns since 1970
+  uint64_t segment_size;   // bytes, whole pages
+  int64_t claim_timeout;   // ns, 0: never revoke
+  uint64_t locks_device;   // the locks file made with the topic
+  uint64_t locks_inode;
+  uint64_t control_inode;  // of this file
+  uint8_t mode;            // 0 shared, 1 exclusive
+  uint8_t timestamps;      // 0 coarse, 1 precise, 2 none
+  uint8_t checksums;       // 0 on, 1 off (volatile topics only)
+  uint8_t sync_policy;     // 0 none, 1 each, 2 by time, 3 by bytes
+  uint8_t access;          // 0 owner, 1 group, 2 world
+  uint8_t reserved0[3];    // 0
+  uint64_t sync_every;     // ns or bytes, as sync_policy says
+  uint64_t retain_bytes;   // 0: all
+  int64_t retain_age;      // ns, 0: all
+  uint8_t reserved[3980];     // 0
+  uint32_t checksum;
+};
+static_assert(offsetof(ControlHeader, created) == 32);
+static_assert(offsetof(ControlHeader, segment_size) == 40);
+static_assert(offsetof(ControlHeader, claim_timeout) == 48);
+static_assert(offsetof(ControlHeader, locks_device) == 56);
+static_assert(offsetof(ControlHeader, locks_inode) == 64);
+static_assert(offsetof(ControlHeader, control_inode) == 72);
+static_assert(offsetof(ControlHeader, mode) == 80);
+static_assert(offsetof(ControlHeader, timestamps) == 81);
+static_assert(offsetof(ControlHeader, sync_every) == 88);
+static_assert(offsetof(ControlHeader, retain_bytes) == 96);
+static_assert(offsetof(ControlHeader, retain_age) == 104);
+static_assert(offsetof(ControlHeader, checksum) == 4092);
+static_assert(sizeof(ControlHeader) == kPageSize);
+
+enum class ControlState : uint32_t { kNone = 0, kRecovering = 1, kOpen = 2, kClean = 3 };
+
+struct EpochEntry {
+  uint32_t number;
+  uint8_t cause;
+  uint8_t reserved[3];
+  uint64_t from;  // the range that recovery sealed off
+  uint64_t to;
+};
+static_assert(sizeof(EpochEntry) == 24);
+
+inline constexpr uint32_t kMaxEpochEntries = 674;
+struct ControlRecord {
+  uint64_t counter;   // 0: never written
+  uint32_t state;     // ControlState
+  uint32_t epoch;     // the current one, from 1
+  uint64_t tail;      // T of the last CLEAN or recovery
+  uint64_t durable;   // D when this was written: a lower bound
+  uint8_t boot_id[16];  // binary form of /proc/sys/kernel/random/boot_id when OPEN was written
+  uint64_t device;    // st_dev of the topic's files then
+  uint64_t mount;     // unique mount id then, 0 where the kernel tells none
+  uint64_t reserved[14];  // 0
+  uint32_t epoch_entries;
+  uint32_t checksum;  // over all before it, and the first epoch_entries entries
+  EpochEntry epochs[kMaxEpochEntries];
+  uint8_t padding[16];
+};
+static_assert(offsetof(ControlRecord, state) == 8);
+static_assert(offsetof(ControlRecord, epoch) == 12);
+static_assert(offsetof(ControlRecord, tail) == 16);
+static_assert(offsetof(ControlRecord, durable) == 24);
+static_assert(offsetof(ControlRecord, boot_id) == 32);
+static_assert(offsetof(ControlRecord, device) == 48);
+static_assert(offsetof(ControlRecord, mount) == 56);
+static_assert(offsetof(ControlRecord, epoch_entries) == 176);
+static_assert(offsetof(ControlRecord, checksum) == 180);
+static_assert(offsetof(ControlRecord, epochs) == 184);
+
+inline constexpr uint64_t kControlCopyOffset[2] = {16384, 32768};
+inline constexpr uint64_t kControlCopySize = 16384;
+static_assert(sizeof(ControlRecord) <= kControlCopySize);
+
+// Words that many processes change while they run; each on a cache line of its own unless one process writes both.
+// None is trusted without a check, none matters after the last process is gone.
+inline constexpr uint64_t kLiveOffset = 49152;
+struct LiveWords {
+  alignas(64) uint64_t tail_hint;        // start of a committed record
+  alignas(64) uint64_t durable;          // D
+  uint64_t sync_started;
+  uint64_t sync_done;
+  alignas(64) uint64_t sync_event;       // futex (low half): raised after every sync, failed ones too
+  alignas(64) uint64_t owner_generation; // exclusive topics
+  alignas(64) uint64_t name_durable;     // base of the newest segment whose name is on disk
+  alignas(64) uint64_t attach_pid;       // who recovers, 0: nobody
+  alignas(64) uint64_t sync_failed;      // base + 1 of the oldest segment whose sync failed, 0: none
+  alignas(64) uint64_t reserved[8];
+};
+static_assert(offsetof(LiveWords, durable) == 64);
+static_assert(offsetof(LiveWords, sync_started) == 72);
+static_assert(offsetof(LiveWords, sync_done) == 80);
+static_assert(offsetof(LiveWords, sync_event) == 128);
+static_assert(offsetof(LiveWords, owner_generation) == 192);
+static_assert(offsetof(LiveWords, name_durable) == 256);
+static_assert(offsetof(LiveWords, attach_pid) == 320);
+static_assert(offsetof(LiveWords, sync_failed) == 384);
+static_assert(sizeof(LiveWords) == 512);
+
+// One producer handle. The holder of byte `owner` of the locks file writes it.
+inline constexpr uint32_t kSlots = 1024;
+inline constexpr uint64_t kSlotsOffset = 65536;
+struct Slot {
+  uint64_t floor;       // where its open walk or claim began, 0: none (no record stands at 0)
+  uint64_t keep_alive;  // counts ClaimedRecord::KeepAlive
+  uint64_t pid;         // in the holder's own pid namespace: for people, never for proof
+  uint64_t since;       // ns since 1970
+  uint64_t name[3];     // ProducerOptions::name, padded with zeros
+  uint64_t reserved;
+};
+static_assert(sizeof(Slot) == 64);
+static_assert(offsetof(Slot, keep_alive) == 8);
+static_assert(offsetof(Slot, pid) == 16);
+static_assert(offsetof(Slot, since) == 24);
+static_assert(offsetof(Slot, name) == 32);
+
+inline constexpr uint64_t kControlSize = kSlotsOffset + kSlots * sizeof(Slot);
+static_assert(kControlSize == 131072);
+
+// --- BUS/TOPIC/locks: byte 0 attach, byte n the holder of slot n. Only its locks matter, and its inode ----------------
+struct LocksFile {
+  FileHeader header;
+  uint8_t reserved[28];
+  uint32_t checksum;
+};
+static_assert(sizeof(LocksFile) == 64);
+static_assert(offsetof(LocksFile, checksum) == 60);
+inline constexpr uint64_t kLocksSize = kPageSize;
+
+// --- BUS/TOPIC/sleep: what consumers may write. Nothing in it is believed ----------------------------------------------
+struct SleepFile {
+  FileHeader header;
+  uint8_t reserved0[28];
+  uint32_t checksum;             // of the 60 bytes before it
+  alignas(64) uint64_t mark;     // the highest position anyone slept on; never lowered
+  alignas(64) uint64_t help;     // futex (low half): raised by read-only consumers that wait for somebody
+  alignas(64) uint8_t reserved[3904];
+};
+static_assert(sizeof(SleepFile) == kPageSize);
+static_assert(offsetof(SleepFile, checksum) == 60);
+static_assert(offsetof(SleepFile, mark) == 64);
+static_assert(offsetof(SleepFile, help) == 128);
+
+// Lengths.
+inline constexpr uint64_t kMaxLength = 0xFFFFFFFF;  // of attributes, payload and slack together
+
+inline constexpr uint64_t AlignUp(uint64_t n, uint64_t alignment) { return (n + alignment - 1) & ~(alignment - 1); }
+
+}  // namespace libbus::format
+
+#endif  // LIBBUS_FORMAT_LAYOUT_H_

@@ -1,0 +1,65 @@
+// One append-only log with many producers and many consumers.
+#ifndef LIBBUS_TOPIC_H_
+#define LIBBUS_TOPIC_H_
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <string>
+
+#include "libbus/consumer.h"
+#include "libbus/options.h"
+#include "libbus/producer.h"
+#include "libbus/record.h"
+
+namespace libbus {
+
+namespace internal {
+class TopicImpl;
+}
+
+struct TopicStats {
+  uint64_t segments = 0;      // files, prepared ones included
+  uint64_t bytes = 0;         // of those files
+  Position first;             // the oldest record kept
+  Position end;               // behind the last committed record
+  uint32_t producers = 0;     // slots held by living producers
+};
+
+// An open topic. Cheap to copy handles from; all functions are thread-safe. Producers and consumers may outlive it.
+class Topic {
+ public:
+  Topic(Topic&&) noexcept;
+  Topic& operator=(Topic&&) noexcept;
+  ~Topic();
+
+  // OK: a producer that holds a slot. RESOURCE_EXHAUSTED: all 1,023 slots are held (the message names holders), or no
+  // descriptors are left. FAILED_PRECONDITION: the bus was opened read_only, or after fork. INVALID_ARGUMENT: the name.
+  absl::StatusOr<Producer> NewProducer(const ProducerOptions& options = {});
+
+  // OK: a consumer at options.from. Errors as Consumer::Seek; INVALID_ARGUMENT also for a range that ends before it
+  // begins.
+  absl::StatusOr<Consumer> NewConsumer(const ConsumerOptions& options = {});
+
+  // Prepares the next segment, populates pages ahead of the tail and repairs what dead producers left: what the
+  // background thread does where there is one. OK: nothing is left to do now. RESOURCE_EXHAUSTED: no room for the next
+  // segment. FAILED_PRECONDITION: opened read_only, or after fork.
+  absl::Status Maintain();
+
+  const std::string& name() const;
+  // 36 characters, lower case.
+  std::string uuid() const;
+  // As stored with the topic; every optional is set.
+  TopicOptions options() const;
+  absl::StatusOr<TopicStats> Stats() const;
+
+ private:
+  friend class Bus;
+  explicit Topic(std::shared_ptr<internal::TopicImpl> impl);
+
+  std::shared_ptr<internal::TopicImpl> impl_;
+};
+
+}  // namespace libbus
+
+#endif  // LIBBUS_TOPIC_H_
