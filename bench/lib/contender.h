@@ -1,0 +1,68 @@
+// What is compared: ways to bring records from producer processes to consumer processes. Every consumer gets every
+// record.
+#ifndef LIBBUS_BENCH_CONTENDER_H_
+#define LIBBUS_BENCH_CONTENDER_H_
+
+#include <absl/status/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/lib/sides.h"
+#include "libbus/options.h"
+
+namespace libbus::bench {
+
+// One run of one contender. The same for all contenders of a round.
+struct Run {
+  size_t size = 64;          // bytes of a record
+  uint32_t producers = 1;    // processes
+  uint32_t consumers = 1;    // processes
+  Wait wait = Wait::kSpin;   // kSpin or kPark
+  uint64_t records = 0;      // of each producer
+  uint64_t interval_ns = 0;  // between two records of all producers together; 0: as fast as it goes
+  std::string directory;     // empty at first, removed afterwards
+
+  bool paced() const { return interval_ns > 0; }
+  uint64_t total() const { return records * producers; }
+};
+
+class Contender {
+ public:
+  virtual ~Contender() = default;
+
+  virtual std::string_view name() const = 0;
+
+  // In the parent, before the processes of the run start; they inherit what is mapped.
+  virtual absl::Status Prepare(const Run& run) = 0;
+
+  // In a process of its own: get ready, arrive at side.start, then write run.records records.
+  virtual absl::Status Produce(const Run& run, ProducerSide& side) = 0;
+
+  // In a process of its own: get ready, arrive at side.start, then read and verify run.total() records.
+  virtual absl::Status Consume(const Run& run, ConsumerSide& side) = 0;
+
+  // In the parent, after the run, whether it succeeded or not.
+  virtual void Discard() = 0;
+};
+
+// libbus itself: a shared topic, Publish and Next.
+std::unique_ptr<Contender> MakeLibbus();
+
+// A plain ring in shared memory, one for each producer.
+std::unique_ptr<Contender> MakeRing();
+
+// Records appended to one file of prepared pages, with or without checksum.
+std::unique_ptr<Contender> MakeJournal();
+std::unique_ptr<Contender> MakeCheckedJournal();
+
+// libbus first, then the references.
+std::vector<std::unique_ptr<Contender>> AllContenders();
+
+}  // namespace libbus::bench
+
+#endif  // LIBBUS_BENCH_CONTENDER_H_

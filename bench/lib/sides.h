@@ -1,0 +1,36 @@
+// The place of a process in a run: where it waits for the others and where it reports.
+#ifndef LIBBUS_BENCH_SIDES_H_
+#define LIBBUS_BENCH_SIDES_H_
+
+#include <cstdint>
+#include <span>
+
+#include "bench/lib/shared.h"
+
+namespace libbus::bench {
+
+// In shared memory; written by its process, read by the parent when that process is gone.
+struct ProcessReport {
+  uint64_t verified = 0;     // consumers: records read and found right
+  uint64_t started_ns = 0;   // when the barrier opened
+  uint64_t finished_ns = 0;  // after the last record
+  char error[496] = {};      // empty: none
+};
+
+struct ProducerSide {
+  uint32_t index;  // from 0
+  Barrier* start;  // all processes of the run are ready
+  Barrier* done;   // all have written or read everything
+};
+
+struct ConsumerSide {
+  uint32_t index;
+  Barrier* start;
+  Barrier* done;
+  ProcessReport* report;
+  std::span<uint64_t> delays;  // paced runs: ns from due to read, of each record
+};
+
+}  // namespace libbus::bench
+
+#endif  // LIBBUS_BENCH_SIDES_H_

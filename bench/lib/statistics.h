@@ -1,0 +1,43 @@
+// Medians and percentiles.
+#ifndef LIBBUS_BENCH_STATISTICS_H_
+#define LIBBUS_BENCH_STATISTICS_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace libbus::bench {
+
+// The middle of the sorted values, of an even number the mean of both. REQUIRES: not empty.
+template <typename T>
+T Median(std::vector<T> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// The smallest value that `share` of all are not above. REQUIRES: sorted, not empty, 0 < share <= 1.
+inline uint64_t Percentile(std::span<const uint64_t> sorted, double share) {
+  const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(sorted.size())));
+  return sorted[std::max<size_t>(rank, 1) - 1];
+}
+
+struct Latency {
+  uint64_t p50_ns = 0;
+  uint64_t p90_ns = 0;
+  uint64_t p99_ns = 0;
+  uint64_t max_ns = 0;
+};
+
+// Sorts the delays. REQUIRES: not empty.
+inline Latency Summarise(std::span<uint64_t> delays) {
+  std::sort(delays.begin(), delays.end());
+  return {Percentile(delays, 0.5), Percentile(delays, 0.9), Percentile(delays, 0.99), delays.back()};
+}
+
+}  // namespace libbus::bench
+
+#endif  // LIBBUS_BENCH_STATISTICS_H_
