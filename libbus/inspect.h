@@ -1,0 +1,183 @@
+// Looking at the bytes of a bus: a picture of them (dump), a check of them (verify), the facts in them (info). Files
+// are read with pread and nothing else: never mapped, written, locked or repaired. All of it works while others write,
+// on damaged, truncated and copied files, and dump on any other file as well.
+#ifndef LIBBUS_INSPECT_H_
+#define LIBBUS_INSPECT_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbus/options.h"
+#include "libbus/record.h"
+
+namespace libbus {
+
+// --- dump
+// --------------------------------------------------------------------------------------------------------------
+
+// A few bytes of a file and what they mean.
+struct DumpField {
+  std::string name;
+  uint64_t offset = 0;  // in the file
+  std::string bytes;    // as they stand there
+  std::string meaning;  // for people; empty: plain bytes
+  bool right = true;    // false: does not verify
+};
+
+enum class DumpKind : uint8_t {
+  kFile,           // a new file begins: which it is, or what it is not
+  kHeader,         // the header of a file of a bus
+  kControlRecord,  // one of the two copies in a control file
+  kLive,           // the live words of a control file
+  kSlot,           // a slot that is, or was, in use
+  kData,           // a committed record
+  kReserved,       // a record in the making, or left by a killed producer
+  kGap,            // a record that was given up
+  kEnd,            // the end of a segment
+  kFree,           // what is behind the tail
+  kDamage,         // bytes that do not verify, up to where reading goes on
+  kBytes,          // plain bytes: a foreign file, or the rest of the item before
+};
+std::string_view DumpKindName(DumpKind kind);
+
+// A record word taken apart.
+struct DumpWord {
+  std::string state;  // "data", ...; "unknown"
+  std::string flags;  // "attributes", a cause, or empty
+  uint32_t owner = 0;
+  uint32_t length = 0;
+  uint8_t check_stored = 0;
+  uint8_t check_computed = 0;
+};
+
+struct DumpItem {
+  DumpKind kind = DumpKind::kBytes;
+  std::string file;
+  uint64_t offset = 0;               // of its first byte in the file
+  uint64_t size = 0;                 // bytes
+  std::optional<Position> position;  // where the file is a segment
+  std::optional<DumpWord> word;
+  std::string summary;  // one line
+  bool damaged = false;
+  std::vector<DumpField> fields;  // long ones go on in kBytes items
+};
+
+// Called for each item in order; false ends the dump.
+using DumpSink = std::function<bool(const DumpItem&)>;
+
+struct DumpOptions {
+  // Begins at the record that starts here (in a foreign file: at this byte). Unset: at the first byte.
+  std::optional<Position> from = {};
+  // At most so many records (in a foreign file: lines of 16 bytes). Unset: all.
+  std::optional<uint64_t> count = {};
+};
+
+struct DumpSummary {
+  uint64_t records = 0;  // words shown, FREE not counted
+  uint64_t damaged = 0;  // items that do not verify
+};
+
+// All segments of a topic, oldest first. OK: also where things are damaged; the summary counts them. NOT_FOUND: no such
+// bus or topic. INVALID_ARGUMENT: the name, or `from` is inside a record (the message names its start). OUT_OF_RANGE:
+// `from` is beyond the end or before the oldest byte. FAILED_PRECONDITION: not a bus. PERMISSION_DENIED.
+absl::StatusOr<DumpSummary> DumpTopic(const std::string& bus, std::string_view topic, const DumpOptions& options,
+                                      const DumpSink& sink);
+
+// One file, of a bus or foreign. INVALID_ARGUMENT also for options on a file that holds no records. Otherwise as above.
+absl::StatusOr<DumpSummary> DumpFile(const std::string& file, const DumpOptions& options, const DumpSink& sink);
+
+// An item as lines of text, each ended: offset, bytes, name and meaning of each field.
+std::string DumpText(const DumpItem& item);
+
+// --- verify
+// ------------------------------------------------------------------------------------------------------------
+
+struct Finding {
+  bool damage = false;    // false: worth knowing, nothing is wrong
+  std::string file = {};  // or directory
+  std::optional<uint64_t> offset = {};
+  std::optional<Position> position = {};
+  std::string what = {};
+  std::string reader = {};  // what a reader sees there; empty: nothing
+};
+
+// Called for each finding in order; false ends the check.
+using FindingSink = std::function<bool(const Finding&)>;
+
+struct VerifyReport {
+  uint64_t topics = 0;
+  uint64_t segments = 0;
+  uint64_t records = 0;  // that verified
+  uint64_t gaps = 0;     // given up by or for their producers
+  uint64_t open = 0;     // reserved, not committed
+  uint64_t bytes = 0;    // of the log that were walked
+  uint64_t damages = 0;  // findings that are damage
+  Position end;          // of one topic: behind its last record
+};
+
+// Checks every file header, control copy, word and checksum, and the links between segments. A tail left by a killed
+// writer and a copied bus are normal: findings without damage. Errors as DumpTopic; UNIMPLEMENTED: a newer version.
+absl::StatusOr<VerifyReport> VerifyTopic(const std::string& bus, std::string_view topic, const FindingSink& sink);
+
+// The identity file and all topics; the report is their sum.
+absl::StatusOr<VerifyReport> VerifyBus(const std::string& bus, const FindingSink& sink);
+
+// --- info
+// --------------------------------------------------------------------------------------------------------------
+
+struct SegmentInfo {
+  std::string file;
+  uint64_t base = 0;
+  uint64_t size = 0;    // of the file
+  uint64_t used = 0;    // bytes from its beginning to the first free word, or to its END
+  bool sealed = false;  // ends with an END
+  bool header_right = false;
+};
+
+// A slot that is held, or was by a process that died. Who lives is told by Topic::Stats().
+struct SlotInfo {
+  uint32_t slot = 0;
+  uint64_t pid = 0;
+  std::string name;
+  absl::Time since;
+  Position floor;  // where its open walk or claim began; 0: none
+};
+
+struct TopicInfo {
+  std::string name;
+  std::string uuid;
+  uint16_t version = 0;
+  absl::Time created;
+  TopicOptions options;  // every optional is set, unless the control file is damaged
+  std::string state;     // "open", "clean", "recovering"; "none": never attached; "unknown": no copy verifies
+  uint32_t epoch = 0;
+  Position first;  // the oldest record kept
+  Position end;    // behind the last record, committed or not
+  std::vector<SegmentInfo> segments;
+  std::vector<SlotInfo> slots;
+};
+
+struct BusInfo {
+  std::string path;
+  std::string uuid;
+  uint16_t version = 0;
+  absl::Time created;
+  std::vector<std::string> topics;
+};
+
+// NOT_FOUND, FAILED_PRECONDITION (not a bus), UNIMPLEMENTED (newer), DATA_LOSS (its identity is damaged),
+// PERMISSION_DENIED.
+absl::StatusOr<BusInfo> InspectBus(const std::string& bus);
+// The same for a topic. A damaged file is left out of what it would have told; verify says what is wrong with it.
+absl::StatusOr<TopicInfo> InspectTopic(const std::string& bus, std::string_view topic);
+
+}  // namespace libbus
+
+#endif  // LIBBUS_INSPECT_H_

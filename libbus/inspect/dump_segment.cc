@@ -1,0 +1,344 @@
+// The picture of a segment: its header, then each record with all its bytes.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "libbus/format/record.h"
+#include "libbus/inspect/dump_output.h"
+#include "libbus/inspect/file_header.h"
+#include "libbus/inspect/picture.h"
+#include "libbus/inspect/segment_reader.h"
+#include "libbus/inspect/topic_files.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::inspect {
+namespace {
+
+using format::Verdict;
+
+std::string WordMeaning(const DumpWord& word) {
+  const bool right = word.check_stored == word.check_computed;
+  const std::string check = right
+                                ? fmt::format("check {:02x} right", word.check_stored)
+                                : fmt::format("check {:02x}, computed {:02x}", word.check_stored, word.check_computed);
+  const std::string flags = word.flags.empty() ? "" : fmt::format(", {}", word.flags);
+  return fmt::format("{}{}, owner {}, {}, length {}", word.state, flags, word.owner, check, word.length);
+}
+
+void NumberAndText(Picture& picture, std::string_view name, size_t begin) {
+  const auto size = picture.Number<uint32_t>(fmt::format("{} length", name));
+  DumpField& field = picture.Bytes(name, size);
+  field.meaning = Quoted(field.bytes);
+  const size_t used = begin - picture.left();
+  if (used % 8 != 0) picture.Bytes("padding", 8 - used % 8);
+}
+
+void HeaderFields(Picture& picture, size_t begin) {
+  picture.Number<uint32_t>("headers bytes");
+  const auto count = picture.Number<uint32_t>("headers count");
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto name_size = picture.Number<uint32_t>("header name length");
+    const auto value_size = picture.Number<uint32_t>("header value length");
+    DumpField& name = picture.Bytes("header name", name_size);
+    name.meaning = Quoted(name.bytes);
+    DumpField& value = picture.Bytes("header value", value_size);
+    value.meaning = Quoted(value.bytes);
+  }
+  const size_t used = begin - picture.left();
+  if (used % 8 != 0) picture.Bytes("padding", 8 - used % 8);
+}
+
+std::string FieldNames(uint32_t fields) {
+  constexpr std::string_view kNames[] = {"payload length", "source", "producer", "key", "headers"};
+  std::string text;
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if ((fields >> i & 1) != 0) text += fmt::format("{}{}", text.empty() ? "" : ", ", kNames[i]);
+  }
+  const uint32_t unknown = fields & ~format::kKnownFields;
+  if (unknown != 0) text += fmt::format("{}unknown {:#x}", text.empty() ? "" : ", ", unknown);
+  return text.empty() ? "none" : text;
+}
+
+bool HeadersFit(const format::Attributes& attributes) {
+  auto rest = attributes.headers;
+  std::string_view name, value;
+  for (uint32_t i = 0; i < attributes.header_count; ++i) {
+    if (!format::NextHeader(rest, name, value)) return false;
+  }
+  return rest.empty();
+}
+
+// `bytes` are the attributes, which `picture` takes next.
+void AttributeFields(Picture& picture, std::span<const std::byte> bytes) {
+  const auto attributes = format::ParseAttributes(bytes);
+  if (!attributes || !HeadersFit(*attributes)) {
+    picture.Bytes("attributes", bytes.size());
+    picture.Wrong("a field reaches beyond them");
+    return;
+  }
+  const size_t begin = picture.left();
+  picture.Number<uint32_t>("attributes size");
+  picture.Number<uint32_t>("attributes fields", FieldNames);
+  if (attributes->payload_length) picture.Number<uint64_t>("payload length");
+  if (attributes->source) picture.Number<uint64_t>("source");
+  if ((attributes->fields & format::kFieldProducer) != 0) {
+    picture.Number<uint64_t>("producer sequence");
+    NumberAndText(picture, "producer", begin);
+  }
+  if ((attributes->fields & format::kFieldKey) != 0) NumberAndText(picture, "key", begin);
+  if ((attributes->fields & format::kFieldHeaders) != 0) HeaderFields(picture, begin);
+  const size_t rest = bytes.size() - (begin - picture.left());
+  if (rest != 0) picture.Bytes("attributes rest", rest, "fields of a newer version");
+}
+
+class SegmentPicture {
+ public:
+  SegmentPicture(const File& file, const SegmentIdentity& identity, DumpOutput& output)
+      : file_(file), output_(output), reader_(file, identity.seed, identity.base, identity.size) {}
+
+  absl::Status Records(uint64_t offset);
+  absl::StatusOr<uint64_t> Find(Position position);
+
+ private:
+  DumpItem Item(DumpKind kind, uint64_t offset, uint64_t size) const;
+  DumpItem WordItem(DumpKind kind, const Look& look, uint64_t size) const;
+  absl::StatusOr<uint64_t> One(const Look& look);
+  static void HeadFields(const Look& look, uint64_t attributes, std::span<const std::byte> bytes, Picture& picture,
+                         DumpItem& item);
+  absl::Status LongTail(const Look& look, const format::Extent& extent);
+  absl::Status Data(const Look& look);
+  absl::Status GivenUp(const Look& look);
+  absl::Status End(const Look& look);
+  absl::StatusOr<uint64_t> Free(const Look& look);
+  absl::StatusOr<uint64_t> Damage(const Look& look, std::string_view what);
+  std::string Resumes(uint64_t next) const;
+  uint64_t Position(uint64_t offset) const { return reader_.base() + offset; }
+
+  const File& file_;
+  DumpOutput& output_;
+  SegmentReader reader_;
+};
+
+absl::Status SegmentPicture::Records(uint64_t offset) {
+  while (offset < reader_.size() && !output_.done()) {
+    const Look look = reader_.At(offset);
+    LIBBUS_RETURN_IF_ERROR(reader_.status());
+    LIBBUS_ASSIGN_OR_RETURN(offset, One(look));
+  }
+  return absl::OkStatus();
+}
+
+// Shows what stands there; returns where the next thing stands.
+absl::StatusOr<uint64_t> SegmentPicture::One(const Look& look) {
+  switch (look.verdict) {
+    case Verdict::kData:
+      LIBBUS_RETURN_IF_ERROR(Data(look));
+      break;
+    case Verdict::kReserved:
+    case Verdict::kGap:
+      LIBBUS_RETURN_IF_ERROR(GivenUp(look));
+      break;
+    case Verdict::kEnd:
+      LIBBUS_RETURN_IF_ERROR(End(look));
+      break;
+    case Verdict::kFree:
+      return Free(look);
+    case Verdict::kBad:
+      return Damage(look, "the word does not verify");
+  }
+  return look.offset + look.size;
+}
+
+DumpItem SegmentPicture::Item(DumpKind kind, uint64_t offset, uint64_t size) const {
+  DumpItem item = MakeItem(kind, file_.path(), offset, size);
+  item.position = libbus::Position{Position(offset)};
+  return item;
+}
+
+DumpItem SegmentPicture::WordItem(DumpKind kind, const Look& look, uint64_t size) const {
+  DumpItem item = Item(kind, look.offset, size);
+  item.word = TakeApart(reader_.seed(), Position(look.offset), look.word);
+  return item;
+}
+
+// The header of a record and its attributes.
+void SegmentPicture::HeadFields(const Look& look, uint64_t attributes, std::span<const std::byte> bytes,
+                                Picture& picture, DumpItem& item) {
+  picture.Bytes("word", 8, WordMeaning(*item.word));
+  picture.Bytes("checksum", 4, fmt::format("{:08x} right", look.header.checksum));
+  if (!look.valid()) {
+    item.fields.back().meaning = fmt::format("stored {:08x}, computed {:08x}", look.header.checksum, look.computed);
+    picture.Wrong(look.extent ? "wrong" : "the attributes do not fit");
+  }
+  picture.Number<uint32_t>("type");
+  picture.Time("timestamp");
+  if (attributes != 0) AttributeFields(picture, bytes.subspan(format::kRecordHeaderSize, attributes));
+}
+
+// A long record: what did not fit into its item.
+absl::Status SegmentPicture::LongTail(const Look& look, const format::Extent& extent) {
+  const uint64_t payload = look.offset + format::kRecordHeaderSize + extent.attributes;
+  const uint64_t end = look.offset + look.size;
+  const uint64_t body_end = look.offset + format::kRecordHeaderSize + look.word.length();
+  const uint64_t shown = std::min<uint64_t>(extent.payload, DumpOutput::kChunk);
+  LIBBUS_RETURN_IF_ERROR(output_.EmitBytes(file_, "payload, continued", payload + shown, payload + extent.payload));
+  LIBBUS_RETURN_IF_ERROR(output_.EmitBytes(file_, "slack", payload + extent.payload, body_end));
+  return output_.EmitBytes(file_, "padding", body_end, end);
+}
+
+absl::Status SegmentPicture::Data(const Look& look) {
+  DumpItem item = WordItem(DumpKind::kData, look, look.size);
+  const auto extent = look.extent.value_or(format::Extent{0, look.word.length()});
+  const uint64_t head = format::kRecordHeaderSize + extent.attributes;
+  const bool whole = look.size <= head + DumpOutput::kChunk;
+  const uint64_t payload = whole ? extent.payload : std::min<uint64_t>(extent.payload, DumpOutput::kChunk);
+  const auto bytes = reader_.Bytes(look.offset, whole ? look.size : head + payload);
+  Picture picture(item, bytes);
+  HeadFields(look, extent.attributes, bytes, picture, item);
+  picture.Bytes("payload", payload, fmt::format("{} bytes", extent.payload));
+  const uint64_t slack = look.word.length() - extent.attributes - extent.payload;
+  if (whole && slack != 0) picture.Bytes("slack", slack, "not part of the payload");
+  if (whole && picture.left() != 0) picture.Bytes("padding", picture.left());
+  item.summary = fmt::format("{} bytes, payload {}", look.size, extent.payload);
+  if (!look.valid()) {
+    item.summary += fmt::format("; does not verify: a reader gets a gap up to {}", Position(look.offset + look.size));
+  }
+  output_.EmitRecord(item);
+  return whole ? absl::OkStatus() : LongTail(look, extent);
+}
+
+// A record that is reserved, or was given up: nobody checks its bytes.
+absl::Status SegmentPicture::GivenUp(const Look& look) {
+  const bool gap = look.verdict == Verdict::kGap;
+  DumpItem item = WordItem(gap ? DumpKind::kGap : DumpKind::kReserved, look, look.size);
+  const bool whole = look.size <= DumpOutput::kChunk;
+  Picture picture(item, reader_.Bytes(look.offset, whole ? look.size : format::kWordSize));
+  picture.Bytes("word", format::kWordSize, WordMeaning(*item.word));
+  if (whole) picture.Bytes(gap ? "given up" : "being filled", picture.left());
+  item.summary = gap ? fmt::format("{} bytes, {}, owner {}", look.size, item.word->flags, look.word.owner())
+                     : fmt::format("{} bytes, not committed, owner {}", look.size, look.word.owner());
+  output_.EmitRecord(item);
+  if (whole) return absl::OkStatus();
+  return output_.EmitBytes(file_, gap ? "given up" : "being filled", look.offset + 8, look.offset + look.size);
+}
+
+absl::Status SegmentPicture::End(const Look& look) {
+  DumpItem item = WordItem(DumpKind::kEnd, look, look.size);
+  Picture(item, reader_.Bytes(look.offset, 8)).Bytes("word", 8, WordMeaning(*item.word));
+  const uint64_t behind = look.offset + format::kWordSize;
+  const auto rest = reader_.FirstNonZero(behind, reader_.size());
+  item.summary =
+      fmt::format("{}; {} bytes behind it{}", item.word->flags, reader_.size() - behind, rest ? "" : ", all zero");
+  output_.EmitRecord(item);
+  return rest ? output_.EmitBytes(file_, "behind the end", *rest & ~uint64_t{15}, reader_.size()) : absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> SegmentPicture::Free(const Look& look) {
+  const auto rest = reader_.FirstNonZero(look.offset, reader_.size());
+  if (rest && reader_.WordAt(look.offset).verdict != Verdict::kFree) return look.offset;  // published meanwhile
+  if (rest) return Damage(look, fmt::format("free, but offset {} is not zero", *rest));
+  DumpItem item = Item(DumpKind::kFree, look.offset, reader_.size() - look.offset);
+  item.summary = fmt::format("{} bytes, all zero", item.size);
+  output_.Emit(item);
+  return reader_.size();
+}
+
+std::string SegmentPicture::Resumes(uint64_t next) const {
+  if (next < reader_.size()) return fmt::format("reading goes on at {}", Position(next));
+  return fmt::format("nothing up to the end of the segment ({}) verifies", Position(next));
+}
+
+absl::StatusOr<uint64_t> SegmentPicture::Damage(const Look& look, std::string_view what) {
+  const uint64_t next = reader_.Resync(look.offset);
+  DumpItem item = WordItem(DumpKind::kDamage, look, next - look.offset);
+  const bool whole = item.size <= DumpOutput::kChunk;
+  Picture picture(item, reader_.Bytes(look.offset, whole ? item.size : format::kWordSize));
+  picture.Bytes("word", std::min<uint64_t>(format::kWordSize, picture.left()), WordMeaning(*item.word));
+  picture.Wrong(what);
+  if (picture.left() != 0) picture.Bytes("damage", picture.left());
+  item.summary = fmt::format("{} bytes: {}; {}", item.size, what, Resumes(next));
+  output_.EmitRecord(item);
+  if (!whole) LIBBUS_RETURN_IF_ERROR(output_.EmitBytes(file_, "damage", look.offset + 8, next));
+  return next;
+}
+
+// The offset of what stands at a position.
+absl::StatusOr<uint64_t> SegmentPicture::Find(libbus::Position position) {
+  const uint64_t wanted = position.offset - reader_.base();
+  if (wanted == 0) return 0;
+  if (wanted < format::kSegmentHeaderSize) {
+    return absl::InvalidArgumentError(fmt::format("{}: position {} is inside the segment's header: use {}",
+                                                  file_.path(), position.offset, reader_.base()));
+  }
+  for (uint64_t offset = format::kSegmentHeaderSize; offset < reader_.size();) {
+    if (offset == wanted) return offset;
+    const Look look = reader_.WordAt(offset);
+    if (look.verdict == Verdict::kFree) break;
+    const bool bad = look.verdict == Verdict::kBad;
+    const uint64_t next = bad ? reader_.Resync(offset) : offset + look.size;
+    if (wanted < next && bad) return offset;
+    if (wanted < next) {
+      return absl::InvalidArgumentError(fmt::format("{}: position {} is inside the record at {}: use {}", file_.path(),
+                                                    position.offset, Position(offset), Position(offset)));
+    }
+    offset = next;
+  }
+  return absl::OutOfRangeError(
+      fmt::format("{}: position {} is beyond the end: use a lower one", file_.path(), position.offset));
+}
+
+DumpItem HeaderItem(const File& file, const SegmentIdentity& identity) {
+  DumpItem item = MakeItem(DumpKind::kHeader, file.path(), 0, format::kSegmentHeaderSize);
+  item.position = Position{identity.base};
+  std::string bytes(format::kSegmentHeaderSize, '\0');
+  bytes.resize(file.Read(0, std::as_writable_bytes(std::span(bytes))).value_or(0));
+  Picture picture(item, std::as_bytes(std::span(bytes)));
+  FileHeaderFields(picture, format::kSegmentMagic);
+  picture.Number<uint64_t>("base");
+  if (const auto base = ParseSegmentName(file.path().substr(file.path().find_last_of('/') + 1));
+      base && *base != identity.base) {
+    picture.Wrong(fmt::format("the file's name says {}", *base));
+  }
+  picture.Number<uint64_t>("file size");
+  if (identity.header && identity.header->file_size != file.size()) {
+    picture.Wrong(fmt::format("the file has {} bytes", file.size()));
+  }
+  picture.Number<uint64_t>("inode", [&](uint64_t inode) {
+    return inode == file.inode() ? fmt::format("{}", inode) : fmt::format("{}: of another file: this is a copy", inode);
+  });
+  picture.Number<uint32_t>("epoch");
+  if (identity.header) ChecksumField(picture, *identity.header);
+  item.summary = identity.problem.empty() ? "segment header" : fmt::format("segment header: {}", identity.problem);
+  item.damaged = item.damaged || !identity.problem.empty();
+  return item;
+}
+
+}  // namespace
+
+absl::Status DumpSegment(const File& file, DumpOutput& output) {
+  const std::string directory = file.path().substr(0, file.path().find_last_of('/') + 1);
+  const auto control_file = File::Open(directory + "control");
+  const Control control = control_file.ok() ? ReadControl(*control_file) : Control();
+  const auto identity = IdentifySegment(file, &control);
+  if (!identity.ok()) return DumpForeign(file, std::string(identity.status().message()), false, output);
+  if (!identity->usable) {
+    return DumpForeign(file,
+                       fmt::format("a segment by its name: {}, and no control file tells its topic", identity->problem),
+                       true, output);
+  }
+  SegmentPicture picture(file, *identity, output);
+  uint64_t offset = 0;
+  if (output.options().from && output.options().from->offset >= identity->base) {
+    LIBBUS_ASSIGN_OR_RETURN(offset, picture.Find(*output.options().from));
+  }
+  output.Emit(
+      FileItem(file, fmt::format("segment of topic {}, base {}",
+                                 identity->header ? FormatUuid(identity->header->header.uuid) : "?", identity->base)));
+  if (offset == 0) {
+    output.Emit(HeaderItem(file, *identity));
+    offset = format::kSegmentHeaderSize;
+  }
+  return picture.Records(offset);
+}
+
+}  // namespace libbus::inspect

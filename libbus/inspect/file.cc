@@ -1,0 +1,41 @@
+#include "libbus/inspect/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "libbus/platform/status.h"
+
+namespace libbus::inspect {
+
+absl::StatusOr<File> File::Open(const std::string& path) {
+  // O_NONBLOCK: a pipe must not hang the open; regular files do not know it.
+  File out;
+  out.file_ = platform::File(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!out.file_.is_open()) return platform::ErrnoStatus(errno, path, "cannot open");
+  struct stat status;
+  if (::fstat(out.file_.fd(), &status) != 0) return platform::ErrnoStatus(errno, path, "cannot look at it");
+  if (!S_ISREG(status.st_mode)) {
+    return absl::InvalidArgumentError(fmt::format("{}: not a regular file: name a file", path));
+  }
+  out.path_ = path;
+  out.size_ = static_cast<uint64_t>(status.st_size);
+  out.identity_ = {.device = status.st_dev, .inode = status.st_ino};
+  return out;
+}
+
+absl::StatusOr<size_t> File::Read(uint64_t offset, std::span<std::byte> out) const {
+  return platform::ReadAt(file_, path_, offset, out.data(), out.size());
+}
+
+uint64_t File::NextWritten(uint64_t offset) const {
+  const off_t found = ::lseek(file_.fd(), static_cast<off_t>(offset), SEEK_DATA);
+  if (found >= 0) return static_cast<uint64_t>(found);
+  return errno == ENXIO ? size_ : offset;
+}
+
+}  // namespace libbus::inspect

@@ -1,0 +1,72 @@
+// Builds the items of a dump from bytes, field by field, in order.
+#ifndef LIBBUS_INSPECT_PICTURE_H_
+#define LIBBUS_INSPECT_PICTURE_H_
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "libbus/format/layout.h"
+#include "libbus/format/word.h"
+#include "libbus/inspect.h"
+
+namespace libbus::inspect {
+
+std::string_view StateName(format::State state);            // "data", ...; "unknown"
+std::string FlagsText(format::State state, uint8_t flags);  // "attributes", "dead", "rolled", ...
+std::string_view EndCauseName(uint8_t cause);
+std::string_view ControlStateName(uint32_t state);
+std::string_view TimestampsName(uint8_t timestamps);
+
+// Text in quotes, what does not print escaped, cut after so many bytes.
+std::string Quoted(std::string_view text, size_t limit = 200);
+
+DumpWord TakeApart(format::TopicSeed seed, uint64_t position, format::Word word);
+
+DumpItem MakeItem(DumpKind kind, const std::string& file, uint64_t offset, uint64_t size);
+
+// Takes an item's bytes off the front, each as a field of its own.
+class Picture {
+ public:
+  // `bytes` stand at item.offset in the file.
+  Picture(DumpItem& item, std::span<const std::byte> bytes) : item_(item), bytes_(bytes), offset_(item.offset) {}
+
+  size_t left() const { return bytes_.size(); }
+
+  // The next `size` bytes (fewer if there are no more).
+  DumpField& Bytes(std::string_view name, size_t size, std::string meaning = {});
+
+  // The next field as a number; its meaning is the number itself unless it is given.
+  template <typename T>
+  T Number(std::string_view name) {
+    return Number<T>(name, [](T value) { return fmt::format("{}", value); });
+  }
+  template <typename T, typename F>
+  T Number(std::string_view name, F meaning) {
+    T value{};
+    std::memcpy(&value, bytes_.data(), std::min(sizeof(T), bytes_.size()));
+    Bytes(name, sizeof(T)).meaning = meaning(value);
+    return value;
+  }
+
+  // A time in ns since 1970.
+  void Time(std::string_view name);
+  // Reserved bytes: right if they are zero.
+  void Zeros(std::string_view name, size_t size);
+  // The last field says what is wrong with it.
+  void Wrong(std::string_view why);
+
+ private:
+  DumpItem& item_;
+  std::span<const std::byte> bytes_;
+  uint64_t offset_;
+};
+
+}  // namespace libbus::inspect
+
+#endif  // LIBBUS_INSPECT_PICTURE_H_

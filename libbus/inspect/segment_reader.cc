@@ -1,0 +1,132 @@
+#include "libbus/inspect/segment_reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace libbus::inspect {
+namespace {
+
+constexpr uint64_t kWindow = 256 << 10;
+
+// A word that changes under us is looked at again; each change is a step of a protocol in which a word changes at most
+// three times, so this is only a bound against a scribbler.
+constexpr int kTries = 16;
+
+bool AllZero(std::span<const std::byte> bytes) {
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+}  // namespace
+
+SegmentReader::SegmentReader(const File& file, format::TopicSeed seed, uint64_t base, uint64_t size)
+    : file_(file), seed_(seed), base_(base), size_(std::min(size, file.size())), hash_budget_(4 * size_) {}
+
+void SegmentReader::Fill(uint64_t offset) {
+  window_.resize(std::min(kWindow, size_ - std::min(offset, size_)));
+  window_offset_ = offset;
+  const auto got = file_.Read(offset, window_);
+  if (!got.ok()) status_ = got.status();
+  window_.resize(got.value_or(0));
+}
+
+std::span<const std::byte> SegmentReader::Bytes(uint64_t offset, uint64_t size) {
+  body_.resize(std::min(size, size_ - std::min(offset, size_)));
+  const auto got = file_.Read(offset, body_);
+  if (!got.ok()) status_ = got.status();
+  body_.resize(got.value_or(0));
+  return body_;
+}
+
+format::Word SegmentReader::FreshWord(uint64_t offset) { return format::Word(file_.Get<uint64_t>(offset).value_or(0)); }
+
+format::Word SegmentReader::CachedWord(uint64_t offset) {
+  const auto inside = [&] { return offset >= window_offset_ && offset + 8 <= window_offset_ + window_.size(); };
+  if (!inside()) Fill(offset);
+  if (!inside()) return format::Word(0);
+  uint64_t bits;
+  std::memcpy(&bits, window_.data() + (offset - window_offset_), sizeof(bits));
+  return format::Word(bits);
+}
+
+Look SegmentReader::Judge(uint64_t offset, format::Word word) const {
+  Look look;
+  look.offset = offset;
+  look.word = word;
+  const uint64_t room = size_ - std::min(offset, size_);
+  look.verdict = room < format::kWordSize ? format::Verdict::kBad : format::Judge(seed_, base_ + offset, word, room);
+  switch (look.verdict) {
+    case format::Verdict::kData:
+    case format::Verdict::kGap:
+    case format::Verdict::kReserved:
+      look.size = word.size();
+      break;
+    case format::Verdict::kEnd:
+      look.size = room;
+      break;
+    case format::Verdict::kFree:
+    case format::Verdict::kBad:
+      break;
+  }
+  return look;
+}
+
+Look SegmentReader::WordAt(uint64_t offset) {
+  const Look look = Judge(offset, CachedWord(offset));
+  const bool final = look.verdict == format::Verdict::kData || look.verdict == format::Verdict::kGap ||
+                     look.verdict == format::Verdict::kEnd;
+  return final ? look : Judge(offset, FreshWord(offset));
+}
+
+// The bytes are read after the word that said they are committed.
+Look SegmentReader::Verified(Look look) {
+  const auto record = Bytes(look.offset, format::kRecordHeaderSize + look.word.length());
+  if (record.size() < format::kRecordHeaderSize + look.word.length()) return look;
+  std::memcpy(&look.header, record.data(), sizeof(look.header));
+  look.header.word = look.word.bits();
+  look.body = record.subspan(format::kRecordHeaderSize);
+  look.extent = format::FindExtent(look.word, look.body);
+  if (!look.extent) return look;
+  const uint32_t begun =
+      format::BeginChecksum(seed_, base_ + look.offset, look.word, look.header.type, look.header.timestamp);
+  look.computed = format::Crc32c(begun, look.body.data(), size_t{look.extent->attributes} + look.extent->payload);
+  return look;
+}
+
+Look SegmentReader::At(uint64_t offset) {
+  Look look = WordAt(offset);
+  for (int i = 0; i < kTries; ++i) {
+    if (look.verdict == format::Verdict::kData) look = Verified(look);
+    if (look.valid() || StillThere(look)) break;
+    look = Judge(offset, FreshWord(offset));
+  }
+  return look;
+}
+
+uint64_t SegmentReader::Resync(uint64_t offset) {
+  for (offset += format::kRecordAlignment; offset + format::kWordSize <= size_; offset += format::kRecordAlignment) {
+    const Look look = Judge(offset, CachedWord(offset));
+    if (look.verdict != format::Verdict::kData) continue;
+    if (look.size > hash_budget_) return size_;
+    hash_budget_ -= look.size;
+    if (Verified(look).valid()) return offset;
+  }
+  return size_;
+}
+
+std::optional<uint64_t> SegmentReader::FirstNonZero(uint64_t from, uint64_t to) {
+  to = std::min(to, size_);
+  for (uint64_t at = std::max(from, file_.NextWritten(from)); at < to;) {
+    const auto bytes = Bytes(at, std::min(kWindow, to - at));
+    if (bytes.empty()) return std::nullopt;
+    if (!AllZero(bytes)) {
+      const auto hit = std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; });
+      return at + static_cast<uint64_t>(hit - bytes.begin());
+    }
+    at += bytes.size();
+    at = std::max(at, file_.NextWritten(at));
+  }
+  return std::nullopt;
+}
+
+}  // namespace libbus::inspect

@@ -1,0 +1,232 @@
+// Walks all segments of a topic: every header, every word, every checksum, and the links between them.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "libbus/inspect/findings.h"
+#include "libbus/inspect/picture.h"
+#include "libbus/inspect/segment_reader.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::inspect {
+namespace {
+
+using format::Verdict;
+
+class LogCheck {
+ public:
+  LogCheck(const TopicFiles& files, Findings& findings)
+      : files_(files), segments_(files.segments), findings_(findings) {}
+
+  absl::Status Run();
+
+ private:
+  absl::Status Segment(size_t index);
+  void Header(const File& file, const SegmentIdentity& identity);
+  void Link(const File& file, uint64_t base);
+  absl::Status Walk(size_t index, const File& file, SegmentReader& reader);
+  uint64_t Step(size_t index, const File& file, SegmentReader& reader, const Look& look);
+  uint64_t Data(const File& file, const SegmentReader& reader, const Look& look);
+  uint64_t Free(size_t index, const File& file, SegmentReader& reader, const Look& look);
+  uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, std::string what);
+  bool Entered(size_t index) const;
+  bool MoreSegments();
+  void LastSegment();
+  void Tail();
+  void Damage(const File& file, uint64_t base, uint64_t offset, std::string what, uint64_t next);
+
+  const TopicFiles& files_;
+  std::vector<SegmentName> segments_;
+  Findings& findings_;
+  std::optional<uint64_t> expected_;  // where the next segment begins
+  std::optional<uint64_t> tail_;      // position of the first free word that nothing follows
+  std::optional<uint64_t> open_at_;   // the first reserved record
+  uint32_t open_owner_ = 0;
+  bool sealed_ = false;  // the segment walked last ends with an END
+};
+
+absl::Status LogCheck::Run() {
+  for (size_t i = 0; (i < segments_.size() || MoreSegments()) && !findings_.stopped(); ++i) {
+    LIBBUS_RETURN_IF_ERROR(Segment(i));
+  }
+  LastSegment();
+  Tail();
+  return absl::OkStatus();
+}
+
+// A live topic may have rolled while we walked.
+bool LogCheck::MoreSegments() {
+  if (!sealed_) return false;
+  const auto now = ListSegments(files_.path);
+  if (!now.ok()) return false;
+  const uint64_t last = segments_.empty() ? 0 : segments_.back().base;
+  std::copy_if(now->begin(), now->end(), std::back_inserter(segments_), [&](const auto& s) { return s.base > last; });
+  return segments_.back().base > last;
+}
+
+absl::Status LogCheck::Segment(size_t index) {
+  sealed_ = false;
+  ++findings_.report().segments;
+  LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(segments_[index].path));
+  LIBBUS_ASSIGN_OR_RETURN(const auto identity, IdentifySegment(file, &files_.control));
+  Header(file, identity);
+  if (!identity.usable) return absl::OkStatus();
+  Link(file, identity.base);
+  expected_ = identity.base + (identity.problem.empty() ? identity.header->file_size : file.size());
+  SegmentReader reader(file, identity.seed, identity.base, identity.size);
+  return Walk(index, file, reader);
+}
+
+void LogCheck::Header(const File& file, const SegmentIdentity& identity) {
+  const uint64_t base = *ParseSegmentName(file.path().substr(file.path().find_last_of('/') + 1));
+  if (!identity.problem.empty()) {
+    Damage(file, base, 0, identity.problem, base + std::max(file.size(), format::kSegmentHeaderSize));
+    return;
+  }
+  const format::SegmentHeader& header = *identity.header;
+  if (header.base != base) findings_.Damage(file.path(), fmt::format("its header says base {}", header.base));
+  if (files_.control.header && !(header.header.uuid == files_.control.header->header.uuid)) {
+    findings_.Damage(file.path(), "belongs to another topic", "a reader refuses it");
+  }
+  if (file.size() < header.file_size) {
+    Damage(file, base, file.size(), fmt::format("cut off: {} bytes instead of {}", file.size(), header.file_size),
+           base + header.file_size);
+  } else if (file.size() > header.file_size) {
+    findings_.Damage(file.path(), fmt::format("{} bytes instead of {}", file.size(), header.file_size),
+                     "nothing: the rest is not read");
+  }
+}
+
+void LogCheck::Link(const File& file, uint64_t base) {
+  const bool keeps_all = files_.control.record && files_.control.record->first_position == 0;
+  const uint64_t expected = expected_.value_or(keeps_all ? 0 : base);
+  if (base > expected) {
+    findings_.Damage(file.path(), fmt::format("what stood before it is missing, from position {} on", expected),
+                     fmt::format("a gap (damage) from {} to {}", expected, base));
+  } else if (base < expected) {
+    findings_.Damage(file.path(), fmt::format("begins inside the segment before it, which ends at {}", expected),
+                     "what stands in the older one");
+  }
+}
+
+void LogCheck::Damage(const File& file, uint64_t base, uint64_t offset, std::string what, uint64_t next) {
+  findings_.Tell({.damage = true,
+                  .file = file.path(),
+                  .offset = offset,
+                  .position = Position{base + offset},
+                  .what = std::move(what),
+                  .reader = fmt::format("a gap (damage) from {} to {}", base + offset, next)});
+}
+
+absl::Status LogCheck::Walk(size_t index, const File& file, SegmentReader& reader) {
+  uint64_t offset = format::kSegmentHeaderSize;
+  while (offset < reader.size() && !findings_.stopped() && !sealed_) {
+    const Look look = reader.At(offset);
+    LIBBUS_RETURN_IF_ERROR(reader.status());
+    offset = Step(index, file, reader, look);
+  }
+  findings_.report().bytes += std::min(offset, reader.size());
+  return reader.status();
+}
+
+// Returns where the next word stands; the segment's size where there is none.
+uint64_t LogCheck::Step(size_t index, const File& file, SegmentReader& reader, const Look& look) {
+  VerifyReport& report = findings_.report();
+  switch (look.verdict) {
+    case Verdict::kData:
+      return Data(file, reader, look);
+    case Verdict::kGap:
+      ++report.gaps;
+      break;
+    case Verdict::kReserved:
+      ++report.open;
+      if (!open_at_) open_owner_ = look.word.owner();
+      if (!open_at_) open_at_ = reader.base() + look.offset;
+      break;
+    case Verdict::kEnd:
+      sealed_ = true;
+      break;
+    case Verdict::kFree:
+      return Free(index, file, reader, look);
+    case Verdict::kBad:
+      return Bad(file, reader, look, "the word does not verify");
+  }
+  return look.offset + look.size;
+}
+
+uint64_t LogCheck::Data(const File& file, const SegmentReader& reader, const Look& look) {
+  const uint64_t next = look.offset + look.size;
+  if (look.valid()) {
+    ++findings_.report().records;
+    return next;
+  }
+  const std::string what = look.extent
+                               ? fmt::format("checksum {:08x}, computed {:08x}", look.header.checksum, look.computed)
+                               : "its attributes do not fit";
+  Damage(file, reader.base(), look.offset, what, reader.base() + next);
+  return next;
+}
+
+uint64_t LogCheck::Free(size_t index, const File& file, SegmentReader& reader, const Look& look) {
+  const bool followed = Entered(index + 1);
+  const auto rest = reader.FirstNonZero(look.offset, reader.size());
+  if ((followed || rest) && reader.WordAt(look.offset).verdict != Verdict::kFree)
+    return look.offset;  // taken meanwhile
+  if (followed) return Bad(file, reader, look, "free, but the next segment is in use");
+  if (rest) return Bad(file, reader, look, fmt::format("free, but offset {} is not zero", *rest));
+  if (!tail_) tail_ = reader.base() + look.offset;
+  return reader.size();
+}
+
+uint64_t LogCheck::Bad(const File& file, SegmentReader& reader, const Look& look, std::string what) {
+  const uint64_t next = reader.Resync(look.offset);
+  Damage(file, reader.base(), look.offset, std::move(what), reader.base() + next);
+  return next;
+}
+
+// True if something was ever put into that segment.
+bool LogCheck::Entered(size_t index) const {
+  if (index >= segments_.size()) return false;
+  const auto file = File::Open(segments_[index].path);
+  return file.ok() && file->Get<uint64_t>(format::kSegmentHeaderSize).value_or(0) != 0;
+}
+
+void LogCheck::LastSegment() {
+  if (findings_.stopped()) return;
+  const bool used = files_.control.record && files_.control.record->tail != 0;
+  if (segments_.empty() && used) findings_.Damage(files_.path, "has no segments", "nothing");
+  if (!sealed_) return;
+  findings_.Damage(segments_.back().path,
+                   fmt::format("ends with an END, but the next segment (base {}) is missing", expected_.value_or(0)),
+                   "nothing behind it");
+}
+
+// What the control file promised, and how the last writer left the log.
+void LogCheck::Tail() {
+  if (findings_.stopped() || segments_.empty()) return;
+  const uint64_t end = tail_.value_or(expected_.value_or(0));
+  findings_.report().end = Position{end};
+  const auto& record = files_.control.record;
+  if (record && end < record->tail) {
+    findings_.Damage(files_.path, fmt::format("the log ends at {}, but it had reached {}", end, record->tail),
+                     fmt::format("nothing from {} on", end));
+  }
+  const auto state = record ? static_cast<format::ControlState>(record->state) : format::ControlState::kNone;
+  if (open_at_) {
+    findings_.Tell({.damage = false,
+                    .file = files_.path,
+                    .position = Position{*open_at_},
+                    .what = fmt::format("{} reserved and not committed, the first by slot {}: normal while a producer "
+                                        "fills it, or after a kill",
+                                        findings_.report().open, open_owner_)});
+  } else if (state == format::ControlState::kOpen || state == format::ControlState::kRecovering) {
+    findings_.Note(files_.path, fmt::format("state {}: normal while a writer is attached, or after a kill",
+                                            ControlStateName(record->state)));
+  }
+}
+
+}  // namespace
+
+absl::Status VerifyLog(const TopicFiles& files, Findings& findings) { return LogCheck(files, findings).Run(); }
+
+}  // namespace libbus::inspect

@@ -1,0 +1,272 @@
+#include <absl/status/status.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "libbus/format/word.h"
+#include "tests/inspect/fixture.h"
+
+namespace libbus::testing {
+namespace {
+
+using DumpTest = BusFixture;
+
+std::vector<DumpItem> Only(std::vector<DumpItem> items, DumpKind kind) {
+  std::erase_if(items, [&](const DumpItem& item) { return item.kind != kind; });
+  return items;
+}
+
+const DumpField* FieldOf(const DumpItem& item, std::string_view name) {
+  for (const DumpField& field : item.fields) {
+    if (field.name == name) return &field;
+  }
+  return nullptr;
+}
+
+std::string MeaningOf(const DumpItem& item, std::string_view name) {
+  const DumpField* field = FieldOf(item, name);
+  return field != nullptr ? field->meaning : "no such field";
+}
+
+// Every byte of the file stands in a field, once, but for stretches of zeros.
+void ExpectAllBytesShown(const std::vector<DumpItem>& items, const std::string& file) {
+  std::string shown(file.size(), '\0');
+  std::set<uint64_t> offsets;
+  for (const DumpItem& item : items) {
+    for (const DumpField& field : item.fields) {
+      if (field.bytes.empty()) continue;
+      EXPECT_TRUE(offsets.insert(field.offset).second) << "shown twice: " << field.offset;
+      ASSERT_LE(field.offset + field.bytes.size(), file.size());
+      shown.replace(field.offset, field.bytes.size(), field.bytes);
+    }
+  }
+  EXPECT_EQ(shown, file);
+}
+
+Spec FullSpec() {
+  static const Header kHeaders[] = {{"name", "value"}, {"n2", ""}};
+  Spec spec = WithKey("key");
+  spec.source = 77;
+  spec.producer = "me";
+  spec.producer_sequence = 9;
+  spec.headers = kHeaders;
+  return spec;
+}
+
+Spec ClaimSpec(uint64_t payload_length) {
+  Spec spec;
+  spec.payload_length = payload_length;
+  return spec;
+}
+
+SegmentBytes Everything(const format::Uuid& uuid) {
+  SegmentBytes segment(uuid, 0);
+  segment.Data("plain");
+  segment.Data("payload", FullSpec(), 42);
+  segment.Data("claimed-slack", ClaimSpec(7));
+  segment.Reserved(20, 5);
+  segment.Gap(3, 6, format::kGapAborted);
+  return segment;
+}
+
+TEST_F(DumpTest, EveryByteOfASegmentIsShown) {
+  SegmentBytes segment = Everything(uuid_);
+  segment.bytes()[segment.position() - 1] = 'x';  // in what was given up
+  segment.End();
+  segment.bytes()[4000] = 'y';  // behind the end
+  Put(segment, 0);
+  Put(SegmentBytes(uuid_, kTestSegmentSize), kTestSegmentSize);
+  ExpectAllBytesShown(DumpOf(TopicPath(SegmentName(0))), GetFile(TopicPath(SegmentName(0))));
+}
+
+TEST_F(DumpTest, EveryByteOfTheOtherFilesIsShown) {
+  Patch(TopicPath("control"), 5000, "stray");
+  Patch(TopicPath("control"), format::kSlotsOffset + 64 + 16, "\x11");
+  for (const auto& path : {Path("bus"), TopicPath("control"), TopicPath("locks"), TopicPath("sleep")}) {
+    SCOPED_TRACE(path);
+    ExpectAllBytesShown(DumpOf(path), GetFile(path));
+  }
+}
+
+TEST_F(DumpTest, ARecordIsDecodedFieldByField) {
+  Put(Everything(uuid_), 0);
+  const auto records = Only(Dump(), DumpKind::kData);
+  ASSERT_EQ(records.size(), 3u);
+  const DumpItem& record = records[1];
+  EXPECT_EQ(record.position->offset, 96u);
+  EXPECT_EQ(record.word->state, "data");
+  EXPECT_EQ(record.word->flags, "attributes");
+  EXPECT_EQ(record.word->owner, 1u);
+  EXPECT_EQ(record.word->check_stored, record.word->check_computed);
+  EXPECT_EQ(MeaningOf(record, "type"), "42");
+  EXPECT_EQ(MeaningOf(record, "timestamp"), "2023-11-14T22:13:20.000000000Z");
+  EXPECT_EQ(MeaningOf(record, "attributes fields"), "source, producer, key, headers");
+  EXPECT_EQ(MeaningOf(record, "source"), "77");
+  EXPECT_EQ(MeaningOf(record, "producer sequence"), "9");
+  EXPECT_EQ(MeaningOf(record, "producer"), "\"me\"");
+  EXPECT_EQ(MeaningOf(record, "key"), "\"key\"");
+  EXPECT_EQ(MeaningOf(record, "header value"), "\"value\"");
+  EXPECT_EQ(FieldOf(record, "payload")->bytes, "payload");
+  EXPECT_EQ(FieldOf(records[2], "payload")->bytes, "claimed");
+  EXPECT_EQ(FieldOf(records[2], "slack")->bytes, "-slack");
+}
+
+TEST_F(DumpTest, GapsEndsAndTheTailAreNamedWithCauseAndOwner) {
+  SegmentBytes segment = Everything(uuid_);
+  segment.End(format::kEndPowerLoss);
+  Put(segment, 0);
+  Put(SegmentBytes(uuid_, kTestSegmentSize), kTestSegmentSize);
+  const auto items = Dump();
+  ASSERT_EQ(Only(items, DumpKind::kGap).size(), 1u);
+  EXPECT_EQ(Only(items, DumpKind::kGap)[0].summary, "32 bytes, aborted, owner 6");
+  EXPECT_EQ(Only(items, DumpKind::kReserved)[0].summary, "48 bytes, not committed, owner 5");
+  EXPECT_EQ(Only(items, DumpKind::kEnd)[0].word->flags, "power loss");
+  EXPECT_EQ(Only(items, DumpKind::kFree)[0].summary, "4032 bytes, all zero");
+  for (const DumpItem& item : items) EXPECT_FALSE(item.damaged) << item.summary;
+}
+
+TEST_F(DumpTest, DamageSaysWhereReadingGoesOn) {
+  SegmentBytes segment(uuid_, 0);
+  const uint64_t bad = segment.Data("bad word");
+  const uint64_t rotten = segment.Data("bad checksum");
+  const uint64_t good = segment.Data("good");
+  segment.bytes()[bad + 3] ^= 0x10;
+  segment.bytes()[rotten + 24] ^= 1;
+  Put(segment, 0);
+  const auto damage = Only(Dump(), DumpKind::kDamage);
+  ASSERT_EQ(damage.size(), 1u);
+  EXPECT_EQ(damage[0].size, good - bad);
+  EXPECT_EQ(damage[0].summary, std::to_string(good - bad) + " bytes: the word does not verify; reading goes on at " +
+                                   std::to_string(good));
+  EXPECT_TRUE(damage[0].damaged);
+}
+
+TEST_F(DumpTest, AWrongChecksumShowsBoth) {
+  SegmentBytes segment(uuid_, 0);
+  const uint64_t rotten = segment.Data("bad checksum");
+  segment.bytes()[rotten + 24] ^= 1;
+  Put(segment, 0);
+  const auto records = Only(Dump(), DumpKind::kData);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_TRUE(records[0].damaged);
+  EXPECT_FALSE(FieldOf(records[0], "checksum")->right);
+  EXPECT_EQ(MeaningOf(records[0], "checksum").find("stored "), 0u);
+}
+
+TEST_F(DumpTest, FromAPositionSoManyRecords) {
+  SegmentBytes first(uuid_, 0);
+  first.Data("one");
+  const uint64_t two = first.Data("two");
+  first.End();
+  SegmentBytes second(uuid_, kTestSegmentSize);
+  second.Data("three");
+  Put(first, 0);
+  Put(second, kTestSegmentSize);
+  const auto items = Dump({.from = Position{two}, .count = 3});
+  ASSERT_EQ(Only(items, DumpKind::kData).size(), 2u);
+  EXPECT_EQ(items[1].position->offset, two);
+  EXPECT_EQ(items.back().position->offset, kTestSegmentSize + 64);
+  EXPECT_EQ(Only(Dump({.count = 1}), DumpKind::kData).size(), 1u);
+}
+
+TEST_F(DumpTest, APositionThatIsNoneIsAnErrorThatNamesTheRightOne) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("one");
+  Put(segment, 0);
+  const auto ignore = [](const DumpItem&) { return true; };
+  const auto inside = DumpTopic(directory_, "t", {.from = Position{72}}, ignore).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(inside));
+  EXPECT_NE(std::string(inside.message()).find("position 72 is inside the record at 64: use 64"), std::string::npos);
+  EXPECT_TRUE(absl::IsOutOfRange(DumpTopic(directory_, "t", {.from = Position{104}}, ignore).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(DumpTopic(directory_, "t", {.from = Position{9999}}, ignore).status()));
+  EXPECT_TRUE(DumpTopic(directory_, "t", {.from = Position{segment.position()}}, ignore).ok());
+}
+
+TEST_F(DumpTest, AForeignFileIsSaidToBeOneAndShown) {
+  const std::string text = "#!/bin/sh\necho hello\n";
+  PutFile(Path("script"), text);
+  const auto items = DumpOf(Path("script"));
+  ASSERT_EQ(items.size(), 2u);
+  EXPECT_EQ(items[0].summary.find("not a file of a bus: it begins with \"#!/bin/s\""), 0u) << items[0].summary;
+  EXPECT_FALSE(items[0].damaged);
+  ExpectAllBytesShown(items, text);
+  const auto one = DumpOf(Path("script"), {.from = Position{2}, .count = 1});
+  EXPECT_EQ(one[1].fields[0].bytes, text.substr(2, 16));
+}
+
+TEST_F(DumpTest, EmptyTruncatedAndHeadlessSegmentsAreShown) {
+  const std::string path = TopicPath(SegmentName(0));
+  PutFile(path, "");
+  EXPECT_TRUE(DumpOf(path)[1].damaged);
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("one");
+  Put(segment, 0);
+  std::filesystem::resize_file(path, 70);
+  ExpectAllBytesShown(DumpOf(path), GetFile(path));
+  PutFile(path, std::string(64, '\0') + segment.bytes().substr(64));
+  const auto items = DumpOf(path);
+  EXPECT_TRUE(items[1].damaged);
+  EXPECT_EQ(Only(items, DumpKind::kData).size(), 1u);
+}
+
+TEST_F(DumpTest, AControlFileOfZerosIsCalledDamaged) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  PutFile(TopicPath("control"), std::string(format::kControlSize, '\0'));
+  const auto items = DumpOf(TopicPath("control"));
+  EXPECT_TRUE(items[0].damaged);
+  EXPECT_EQ(items[0].summary.find("a damaged file of a topic"), 0u);
+}
+
+TEST_F(DumpTest, AFileOfANewerVersionIsPlainBytes) {
+  SegmentBytes segment(uuid_, 0);
+  segment.bytes()[8] = 2;
+  Put(segment, 0);
+  const auto items = DumpOf(TopicPath(SegmentName(0)));
+  EXPECT_NE(items[0].summary.find("newer version"), std::string::npos);
+  EXPECT_FALSE(items[0].damaged);
+  ExpectAllBytesShown(items, GetFile(TopicPath(SegmentName(0))));
+}
+
+TEST_F(DumpTest, ALongPayloadComesInPieces) {
+  constexpr uint64_t kSize = 1 << 20;
+  std::string payload(300'000, 'a');
+  for (size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<char>(i % 251);
+  SegmentBytes segment(uuid_, 0, kSize);
+  segment.Data(payload);
+  Put(segment, 0);
+  const auto items = DumpOf(TopicPath(SegmentName(0)));
+  for (const DumpItem& item : items) {
+    for (const DumpField& field : item.fields) EXPECT_LE(field.bytes.size(), 65536u);
+  }
+  ExpectAllBytesShown(items, GetFile(TopicPath(SegmentName(0))));
+}
+
+TEST_F(DumpTest, OptionsWhereThereAreNoRecordsAreAnError) {
+  const auto ignore = [](const DumpItem&) { return true; };
+  EXPECT_TRUE(absl::IsInvalidArgument(DumpFile(TopicPath("control"), {.count = 1}, ignore).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(DumpFile(Path("t"), {}, ignore).status()));
+  EXPECT_TRUE(absl::IsNotFound(DumpFile(Path("none"), {}, ignore).status()));
+}
+
+// Any bytes at all are dumped without a crash, and none is left out.
+TEST_F(DumpTest, NoiseIsShownWhole) {
+  const char* given = std::getenv("LIBBUS_SEED");
+  const unsigned seed = given != nullptr ? static_cast<unsigned>(std::stoul(given)) : 1;
+  SCOPED_TRACE(::testing::Message() << "LIBBUS_SEED=" << seed);
+  unsigned state = seed;
+  for (int round = 0; round < 200; ++round) {
+    SegmentBytes segment = Everything(uuid_);
+    for (int hits = 0; hits < 4; ++hits) {
+      state = state * 1664525 + 1013904223;
+      segment.bytes()[64 + (state >> 8) % 400] = static_cast<char>(state >> 24);
+    }
+    Put(segment, 0);
+    const auto path = TopicPath(SegmentName(0));
+    ExpectAllBytesShown(DumpOf(path), GetFile(path));
+    Verify();
+  }
+}
+
+}  // namespace
+}  // namespace libbus::testing

@@ -1,0 +1,45 @@
+#include <gtest/gtest.h>
+
+#include "libbus/inspect.h"
+
+namespace libbus {
+namespace {
+
+TEST(DumpTextTest, ARecordIsALineAndItsBytes) {
+  DumpItem item;
+  item.kind = DumpKind::kData;
+  item.offset = 64;
+  item.position = Position{4160};
+  item.summary = "32 bytes, payload 5";
+  item.fields.push_back({.name = "type", .offset = 76, .bytes = std::string("\x2a\0\0\0", 4), .meaning = "42"});
+  item.fields.push_back({.name = "payload", .offset = 88, .bytes = "he\nlo", .meaning = ""});
+  item.fields.push_back({.name = "checksum", .offset = 72, .bytes = "\x01", .meaning = "bad", .right = false});
+  EXPECT_EQ(DumpText(item),
+            "position 4160  offset 64  data  32 bytes, payload 5\n"
+            "  0000004c  2a 00 00 00                                      type: 42\n"
+            "  00000058  68 65 0a 6c 6f                                   |he.lo|  payload\n"
+            "  00000048  01                                               checksum: bad  <-- WRONG\n");
+}
+
+TEST(DumpTextTest, RepeatedLinesAreFoldedButForTheLast) {
+  DumpItem item;
+  item.kind = DumpKind::kBytes;
+  item.summary = "plain bytes";
+  item.fields.push_back({.name = "zeros", .offset = 0, .bytes = std::string(70, '\0'), .meaning = ""});
+  EXPECT_EQ(DumpText(item),
+            "  plain bytes\n"
+            "  00000000  00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  |................|  zeros\n"
+            "  *\n"
+            "  00000040  00 00 00 00 00 00                                |......|\n");
+}
+
+TEST(DumpTextTest, AFileIsNamed) {
+  DumpItem item;
+  item.kind = DumpKind::kFile;
+  item.file = "/b/t/control";
+  item.summary = "control file of a topic";
+  EXPECT_EQ(DumpText(item), "file /b/t/control: control file of a topic\n");
+}
+
+}  // namespace
+}  // namespace libbus
