@@ -79,11 +79,13 @@ class RecordRange {
     const RecordView* operator->() const { return &*range_->current_; }
     Iterator& operator++() { return range_->Advance(), *this; }
     void operator++(int) { range_->Advance(); }
-    friend bool operator==(const Iterator& it, std::default_sentinel_t) { return !it.range_->current_.has_value(); }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) { return it.AtEnd(); }
 
    private:
     friend class RecordRange;
     explicit Iterator(RecordRange* range) : range_(range) {}
+    bool AtEnd() const { return !range_->current_.has_value(); }
+
     RecordRange* range_;
   };
 

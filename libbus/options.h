@@ -42,17 +42,17 @@ enum class Timestamps : uint8_t {
 // What is fixed when a topic is created. A field left unset takes the topic's own value, or the default for a new one;
 // a field that is set and contradicts an existing topic is FAILED_PRECONDITION.
 struct TopicOptions {
-  bool create = false;      // creates the topic when there is none
-  bool create_new = false;  // creates the topic; ALREADY_EXISTS when there is one
-  std::optional<uint64_t> segment_size;        // bytes, default 64 MiB
-  std::optional<Timestamps> timestamps;        // default kCoarse
-  std::optional<absl::Duration> claim_timeout; // a claim that its owner neither commits nor keeps alive for this long
-                                               // may be revoked; default 10 s, zero: never
+  bool create = false;                               // creates the topic when there is none
+  bool create_new = false;                           // creates the topic; ALREADY_EXISTS when there is one
+  std::optional<uint64_t> segment_size = {};         // bytes, default 64 MiB
+  std::optional<Timestamps> timestamps = {};         // default kCoarse
+  std::optional<absl::Duration> claim_timeout = {};  // a claim that its owner neither commits nor keeps alive for this
+                                                     // long may be revoked; default 10 s, zero: never
 };
 
 struct ProducerOptions {
   // Shown where producers are listed (who holds a slot, whose claim stalls). At most kMaxProducerName bytes.
-  std::string name;
+  std::string name = {};
 };
 
 // What a waiting consumer does with its core.
@@ -74,10 +74,12 @@ class From {
  public:
   enum class Kind : uint8_t { kStart, kEnd, kAt, kTime, kLast, kSequence };
 
-  static From Start() { return From(Kind::kStart); }                     // the oldest record kept
-  static From End() { return From(Kind::kEnd); }                         // behind the last committed record
+  static From Start() { return From(Kind::kStart); }                              // the oldest record kept
+  static From End() { return From(Kind::kEnd); }                                  // behind the last committed record
   static From At(Position position) { return From(Kind::kAt, position.offset); }  // the record that starts there
-  static From Time(absl::Time time) { return From(Kind::kTime, 0, time); }  // the first record not before `time`, by scan
+  static From Time(absl::Time time) {
+    return From(Kind::kTime, 0, time);
+  }                                                                      // the first record not before `time`, by scan
   static From Last(uint64_t n) { return From(Kind::kLast, n); }          // n records before the end, by scan
   static From Sequence(uint64_t n) { return From(Kind::kSequence, n); }  // the n-th record, from 0, by scan
 
@@ -96,7 +98,7 @@ class From {
 
 struct ConsumerOptions {
   From from = From::Start();
-  std::optional<From> to;  // the first position not read; reaching it is OUT_OF_RANGE. Unset: follows for ever
+  std::optional<From> to = {};  // the first position not read; reaching it is OUT_OF_RANGE. Unset: follows for ever
   Wait wait = Wait::kSpinThenPark;
   absl::Duration spin = absl::Microseconds(20);
   Gaps gaps = Gaps::kLoss;
@@ -104,13 +106,13 @@ struct ConsumerOptions {
 
 // What goes into a record beside its payload. Everything is copied.
 struct RecordOptions {
-  std::string_view key;             // empty: none
-  std::span<const Header> headers;  // in this order; names may repeat
-  uint32_t type = 0;                // the user's own
-  std::optional<absl::Time> timestamp;  // unset: as the topic's Timestamps say
-  std::optional<Position> source;   // the position, in another topic, of the record this one was made from
-  std::string_view producer;        // the name under which producer_sequence counts; empty: none
-  uint64_t producer_sequence = 0;   // stored when `producer` is not empty
+  std::string_view key = {};                 // empty: none
+  std::span<const Header> headers = {};      // in this order; names may repeat
+  uint32_t type = 0;                         // the user's own
+  std::optional<absl::Time> timestamp = {};  // unset: as the topic's Timestamps say
+  std::optional<Position> source = {};       // the position, in another topic, of the record this one was made from
+  std::string_view producer = {};            // the name under which producer_sequence counts; empty: none
+  uint64_t producer_sequence = 0;            // stored when `producer` is not empty
 };
 
 }  // namespace libbus

@@ -47,14 +47,17 @@ class ClaimedRecord {
 
  private:
   friend class Producer;
-  explicit ClaimedRecord(std::shared_ptr<internal::ProducerImpl> producer, std::span<std::byte> bytes);
+  ClaimedRecord(std::shared_ptr<internal::ProducerImpl> producer, std::span<std::byte> bytes,
+                std::shared_ptr<void> mapping);
 
-  std::shared_ptr<internal::ProducerImpl> producer_;
+  std::shared_ptr<internal::ProducerImpl> producer_;  // null once committed or abandoned
   std::span<std::byte> bytes_;
+  std::shared_ptr<void> mapping_;  // keeps bytes_ mapped
 };
 
 // A handle that appends. One thread at a time; a process may have many. Holds one of a topic's 1,023 slots.
-// After fork() a handle is of no use in the child: every call there is FAILED_PRECONDITION, the destructor does nothing.
+// After fork() a handle is of no use in the child: every call there is FAILED_PRECONDITION, the destructor does
+// nothing.
 class Producer {
  public:
   Producer(Producer&&) noexcept;

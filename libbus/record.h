@@ -48,7 +48,7 @@ enum class GapCause : uint8_t {
   kDamage = 64,  // bytes that do not verify; the range is exact, what stood there is not known
 };
 
-// "dead", "revoked", "aborted", "torn", "damage".
+// "dead", "revoked", "aborted", "torn", "damage"; "unknown" for a cause of a newer version.
 std::string_view GapCauseName(GapCause cause);
 
 struct Gap {
@@ -57,8 +57,8 @@ struct Gap {
   Position to;                    // first byte not missing
   std::optional<uint32_t> owner;  // the producer slot that had claimed it, where its word survived
 
-  // True if a committed record may have stood here.
-  bool loss() const { return cause == GapCause::kTorn || cause == GapCause::kDamage; }
+  // True if a committed record may have stood here. So are causes that this version does not know.
+  bool loss() const { return cause != GapCause::kDead && cause != GapCause::kRevoked && cause != GapCause::kAborted; }
   friend bool operator==(const Gap&, const Gap&) = default;
 };
 

@@ -19,11 +19,11 @@ class TopicImpl;
 }
 
 struct TopicStats {
-  uint64_t segments = 0;      // files, prepared ones included
-  uint64_t bytes = 0;         // of those files
-  Position first;             // the oldest record kept
-  Position end;               // behind the last committed record
-  uint32_t producers = 0;     // slots held by living producers
+  uint64_t segments = 0;   // files, prepared ones included
+  uint64_t bytes = 0;      // of those files
+  Position first;          // the oldest record kept
+  Position end;            // behind the last committed record
+  uint32_t producers = 0;  // slots held by living producers
 };
 
 // An open topic. Cheap to copy handles from; all functions are thread-safe. Producers and consumers may outlive it.

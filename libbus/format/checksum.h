@@ -1,5 +1,5 @@
-// CRC32C (Castagnoli, reflected polynomial 0x82F63B78), always in its raw form: no inversion before or after, the caller
-// carries the register. Short runs use the processor's instruction in line, long ones isa-l.
+// CRC32C (Castagnoli, reflected polynomial 0x82F63B78), always in its raw form: no inversion before or after, the
+// caller carries the register. Short runs use the processor's instruction in line, long ones isa-l.
 #ifndef LIBBUS_FORMAT_CHECKSUM_H_
 #define LIBBUS_FORMAT_CHECKSUM_H_
 

@@ -1,5 +1,5 @@
-// Every byte that libbus puts on disk: the offset and the size of each field of each file. docs/format.md is the same in
-// prose. All integers are little-endian. Nothing here is code: who reads a struct from a file or from shared memory
+// Every byte that libbus puts on disk: the offset and the size of each field of each file. docs/format.md is the same
+// in prose. All integers are little-endian. Nothing here is code: who reads a struct from a file or from shared memory
 // treats every field as input.
 #ifndef LIBBUS_FORMAT_LAYOUT_H_
 #define LIBBUS_FORMAT_LAYOUT_H_
@@ -51,6 +51,10 @@ inline constexpr uint64_t kControlMagic = Magic('C', 'T');
 inline constexpr uint64_t kLocksMagic = Magic('L', 'K');
 inline constexpr uint64_t kSleepMagic = Magic('S', 'P');
 inline constexpr uint64_t kSegmentMagic = Magic('S', 'G');
+// Kept for files that later versions add: the index, BUS/TOPIC/cursors/NAME, and the mark of a failed sync.
+inline constexpr uint64_t kIndexMagic = Magic('I', 'X');
+inline constexpr uint64_t kCursorMagic = Magic('C', 'U');
+inline constexpr uint64_t kSyncFailedMagic = Magic('S', 'F');
 
 // --- BUS/bus: the identity -------------------------------------------------------------------------------------------
 struct BusFile {
@@ -109,7 +113,8 @@ inline constexpr uint32_t kFieldPayloadLength = 1u << 0;  // u64: the payload's 
 inline constexpr uint32_t kFieldSource = 1u << 1;         // u64: position in another topic
 inline constexpr uint32_t kFieldProducer = 1u << 2;       // u64 sequence, u32 length, name, padding to 8
 inline constexpr uint32_t kFieldKey = 1u << 3;            // u32 length, bytes, padding to 8
-inline constexpr uint32_t kFieldHeaders = 1u << 4;        // u32 bytes, u32 count, then {u32, u32, name, value} each, padding to 8
+inline constexpr uint32_t kFieldHeaders =
+    1u << 4;  // u32 bytes, u32 count, then {u32, u32, name, value} each, padding to 8
 inline constexpr uint32_t kKnownFields = (1u << 5) - 1;
 
 // --- BUS/TOPIC/control -----------------------------------------------------------------------------------------------
@@ -120,10 +125,10 @@ inline constexpr uint32_t kKnownFields = (1u << 5) - 1;
 // 64 KiB         Slot[1024]               slot 0 is never used: owner 0 is nobody
 struct ControlHeader {
   FileHeader header;
-  int64_t created;         // ns since 1970
-  uint64_t segment_size;   // bytes, whole pages
-  int64_t claim_timeout;   // ns, 0: never revoke
-  uint64_t locks_device;   // the locks file made with the topic
+  int64_t created;        // ns since 1970
+  uint64_t segment_size;  // bytes, whole pages
+  int64_t claim_timeout;  // ns, 0: never revoke
+  uint64_t locks_device;  // the locks file made with the topic
   uint64_t locks_inode;
   uint64_t control_inode;  // of this file
   uint8_t mode;            // 0 shared, 1 exclusive
@@ -135,7 +140,7 @@ struct ControlHeader {
   uint64_t sync_every;     // ns or bytes, as sync_policy says
   uint64_t retain_bytes;   // 0: all
   int64_t retain_age;      // ns, 0: all
-  uint8_t reserved[3980];     // 0
+  uint8_t reserved[3980];  // 0
   uint32_t checksum;
 };
 static_assert(offsetof(ControlHeader, created) == 32);
@@ -165,19 +170,21 @@ static_assert(sizeof(EpochEntry) == 24);
 
 inline constexpr uint32_t kMaxEpochEntries = 674;
 struct ControlRecord {
-  uint64_t counter;   // 0: never written
-  uint32_t state;     // ControlState
-  uint32_t epoch;     // the current one, from 1
-  uint64_t tail;      // T of the last CLEAN or recovery
-  uint64_t durable;   // D when this was written: a lower bound
-  uint8_t boot_id[16];  // binary form of /proc/sys/kernel/random/boot_id when OPEN was written
-  uint64_t device;    // st_dev of the topic's files then
-  uint64_t mount;     // unique mount id then, 0 where the kernel tells none
-  uint64_t reserved[14];  // 0
+  uint64_t counter;         // 0: never written
+  uint32_t state;           // ControlState
+  uint32_t epoch;           // the current one, from 1
+  uint64_t tail;            // T of the last CLEAN or recovery
+  uint64_t durable;         // D when this was written: a lower bound
+  uint8_t boot_id[16];      // binary form of /proc/sys/kernel/random/boot_id when OPEN was written
+  uint64_t device;          // st_dev of the topic's files then
+  uint64_t mount;           // unique mount id then, 0 where the kernel tells none
+  uint64_t first_position;  // retention: the oldest record kept, 0: nothing was ever deleted
+  uint64_t first_sequence;  // and its ordinal
+  uint64_t reserved[12];    // 0
   uint32_t epoch_entries;
   uint32_t checksum;  // over all before it, and the first epoch_entries entries
   EpochEntry epochs[kMaxEpochEntries];
-  uint8_t padding[16];
+  uint8_t padding[24];
 };
 static_assert(offsetof(ControlRecord, state) == 8);
 static_assert(offsetof(ControlRecord, epoch) == 12);
@@ -192,21 +199,23 @@ static_assert(offsetof(ControlRecord, epochs) == 184);
 
 inline constexpr uint64_t kControlCopyOffset[2] = {16384, 32768};
 inline constexpr uint64_t kControlCopySize = 16384;
-static_assert(sizeof(ControlRecord) <= kControlCopySize);
+static_assert(offsetof(ControlRecord, first_position) == 64);
+static_assert(offsetof(ControlRecord, first_sequence) == 72);
+static_assert(sizeof(ControlRecord) == kControlCopySize);
 
 // Words that many processes change while they run; each on a cache line of its own unless one process writes both.
 // None is trusted without a check, none matters after the last process is gone.
 inline constexpr uint64_t kLiveOffset = 49152;
 struct LiveWords {
-  alignas(64) uint64_t tail_hint;        // start of a committed record
-  alignas(64) uint64_t durable;          // D
+  alignas(64) uint64_t tail_hint;  // start of a committed record
+  alignas(64) uint64_t durable;    // D
   uint64_t sync_started;
   uint64_t sync_done;
-  alignas(64) uint64_t sync_event;       // futex (low half): raised after every sync, failed ones too
-  alignas(64) uint64_t owner_generation; // exclusive topics
-  alignas(64) uint64_t name_durable;     // base of the newest segment whose name is on disk
-  alignas(64) uint64_t attach_pid;       // who recovers, 0: nobody
-  alignas(64) uint64_t sync_failed;      // base + 1 of the oldest segment whose sync failed, 0: none
+  alignas(64) uint64_t sync_event;        // futex (low half): raised after every sync, failed ones too
+  alignas(64) uint64_t owner_generation;  // exclusive topics
+  alignas(64) uint64_t name_durable;      // base of the newest segment whose name is on disk
+  alignas(64) uint64_t attach_pid;        // who recovers, 0: nobody
+  alignas(64) uint64_t sync_failed;       // base + 1 of the oldest segment whose sync failed, 0: none
   alignas(64) uint64_t reserved[8];
 };
 static_assert(offsetof(LiveWords, durable) == 64);
@@ -239,7 +248,11 @@ static_assert(offsetof(Slot, name) == 32);
 inline constexpr uint64_t kControlSize = kSlotsOffset + kSlots * sizeof(Slot);
 static_assert(kControlSize == 131072);
 
-// --- BUS/TOPIC/locks: byte 0 attach, byte n the holder of slot n. Only its locks matter, and its inode ----------------
+// --- BUS/TOPIC/locks: only the locks on its bytes matter, and its inode
+// ------------------------------------------------
+inline constexpr int64_t kAttachByte = 0;   // read lock: a writer is attached; write lock: alone
+                                            // 1 .. 1023: the holder of that slot
+inline constexpr int64_t kSyncByte = 1024;  // kept for who syncs
 struct LocksFile {
   FileHeader header;
   uint8_t reserved[28];
@@ -249,13 +262,14 @@ static_assert(sizeof(LocksFile) == 64);
 static_assert(offsetof(LocksFile, checksum) == 60);
 inline constexpr uint64_t kLocksSize = kPageSize;
 
-// --- BUS/TOPIC/sleep: what consumers may write. Nothing in it is believed ----------------------------------------------
+// --- BUS/TOPIC/sleep: what consumers may write. Nothing in it is believed
+// ----------------------------------------------
 struct SleepFile {
   FileHeader header;
   uint8_t reserved0[28];
-  uint32_t checksum;             // of the 60 bytes before it
-  alignas(64) uint64_t mark;     // the highest position anyone slept on; never lowered
-  alignas(64) uint64_t help;     // futex (low half): raised by read-only consumers that wait for somebody
+  uint32_t checksum;          // of the 60 bytes before it
+  alignas(64) uint64_t mark;  // the highest position anyone slept on; never lowered
+  alignas(64) uint64_t help;  // futex (low half): raised by read-only consumers that wait for somebody
   alignas(64) uint8_t reserved[3904];
 };
 static_assert(sizeof(SleepFile) == kPageSize);

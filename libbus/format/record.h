@@ -58,6 +58,11 @@ struct AttributesSpec {
   }
 };
 
+// Sets the length that AttributesSpec::payload_length reserved room for: it is the first field.
+inline void SetPayloadLength(std::byte* attributes, uint64_t length) {
+  std::memcpy(attributes + sizeof(AttributesHeader), &length, sizeof(length));
+}
+
 // What a reader finds in attributes: views into them.
 struct Attributes {
   uint32_t fields = 0;

@@ -27,7 +27,10 @@ enum class State : uint8_t {
 // Flags of RESERVED, DATA and INNER.
 inline constexpr uint8_t kHasAttributes = 1u << 0;
 inline constexpr uint8_t kBatch = 1u << 1;  // the payload is a sequence of INNER records
-// Flags of GAP: one cause.
+// A verified word with other flags was written by a newer version: walkers step over it by its length, readers do not
+// hand it out as something that it is not.
+inline constexpr uint8_t kKnownRecordFlags = kHasAttributes;
+// Flags of GAP: one cause. An unknown one may have cost a committed record.
 inline constexpr uint8_t kGapDead = 1;
 inline constexpr uint8_t kGapRevoked = 2;
 inline constexpr uint8_t kGapAborted = 3;
@@ -85,8 +88,8 @@ inline uint8_t ComputeCheck(TopicSeed seed, uint64_t position, uint64_t bits) {
 }
 
 inline Word MakeWord(TopicSeed seed, uint64_t position, State state, uint8_t flags, uint32_t owner, uint32_t length) {
-  const uint64_t bits = uint64_t(state) | uint64_t(flags & 0x3F) << 8 | uint64_t(owner & 0x3FF) << 14 |
-                        uint64_t{length} << 32;
+  const uint64_t bits =
+      uint64_t(state) | uint64_t(flags & 0x3F) << 8 | uint64_t(owner & 0x3FF) << 14 | uint64_t{length} << 32;
   return Word(bits | uint64_t{ComputeCheck(seed, position, bits)} << 24);
 }
 

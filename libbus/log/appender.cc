@@ -1,0 +1,146 @@
+#include "libbus/log/appender.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::Verdict;
+using format::Word;
+using platform::Seam;
+
+// Pages are made present this far ahead of the tail, and the background thread is called when less is left.
+constexpr uint64_t kPopulateAhead = uint64_t{4} << 20;
+constexpr uint64_t kPopulateLow = uint64_t{2} << 20;
+
+// A walk longer than this looks at the hint; a hint is stored every so many records.
+constexpr int kWalkLimit = 64;
+constexpr uint32_t kHintEvery = 32;
+
+}  // namespace
+
+absl::StatusOr<Appender> Appender::Make(Log& log, SlotHold slot, std::function<void()> near_end) {
+  LIBBUS_ASSIGN_OR_RETURN(Place place, log.NearTail(log.writing()));
+  return Appender(log, std::move(slot), std::move(place), std::move(near_end));
+}
+
+absl::Status Appender::Reserve(uint8_t flags, uint32_t length) {
+  floor().Set(place_.position);
+  absl::Status status = WalkAndClaim(flags, length);
+  if (!status.ok()) floor().Clear();
+  return status;
+}
+
+absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
+  const uint64_t size = Word(uint64_t{length} << 32).size();
+  for (int steps = 0;;) {
+    uint64_t seen = place_.word().Read();
+    if (seen == 0) {
+      if (!place_.segment->Fits(place_.position, size)) {
+        LIBBUS_RETURN_IF_ERROR(Roll(size));
+        continue;
+      }
+      const Word reserved =
+          format::MakeWord(log_->seed(), place_.position, format::State::kReserved, flags, slot_.owner(), length);
+      if (place_.word().Transition(seen, reserved.bits())) {
+        claim_ = reserved;
+        return absl::OkStatus();
+      }
+    }
+    LIBBUS_RETURN_IF_ERROR(Pass(Word(seen), steps));
+  }
+}
+
+absl::Status Appender::Roll(uint64_t size) {
+  // The next segment stands under a durable name before END leads to it; without room for it nothing is touched.
+  LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr next, log_->EnsureNext(*place_.segment, size));
+  uint64_t seen = 0;
+  const Word end = format::MakeEnd(log_->seed(), place_.position, format::kEndRolled);
+  if (place_.word().Transition(seen, end.bits())) {
+    log_->WakeSleepers(place_);
+    place_ = {next, next->first()};
+    since_hint_ = kHintEvery;
+    if (near_end_) near_end_();
+    return absl::OkStatus();
+  }
+  // Somebody placed a smaller record here, or the END, first.
+  int steps = 0;
+  return Pass(Word(seen), steps);
+}
+
+absl::Status Appender::Pass(Word seen, int& steps) {
+  const bool end = place_.Judge(log_->seed(), seen) == Verdict::kEnd;
+  if (end && log_->writing().Open(place_.segment->end()).status().code() == absl::StatusCode::kNotFound) {
+    // Recovery may leave an END that leads nowhere yet.
+    LIBBUS_RETURN_IF_ERROR(log_->EnsureNext(*place_.segment, 0).status());
+  }
+  LIBBUS_RETURN_IF_ERROR(StepOver(*log_, log_->writing(), place_, seen).status());
+  if (end && near_end_) near_end_();
+  if (++steps % kWalkLimit != 0) return absl::OkStatus();
+  const uint64_t hint = log_->VerifiedHint(log_->writing());
+  if (hint <= place_.position) return absl::OkStatus();
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log_->writing().Containing(hint));
+  place_ = {std::move(segment), hint};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint32_t size) {
+  const uint64_t position = place_.position;
+  // Over the bytes in the log, not the caller's: were those changed meanwhile, the record would be damage.
+  const uint32_t begun = format::BeginChecksum(log_->seed(), position, claim_, type, timestamp);
+  const uint32_t crc = format::Crc32c(begun, body(), size);
+  // The first 8 bytes are the word and stay as they are.
+  const format::RecordHeader header = {0, crc, type, timestamp};
+  __builtin_memcpy(place_.segment->at(position) + format::kWordSize,
+                   reinterpret_cast<const std::byte*>(&header) + format::kWordSize, sizeof(header) - format::kWordSize);
+  uint64_t seen = claim_.bits();
+  // SYNC POINT: payload visible.
+  const bool committed = place_.word().Transition(seen, claim_.AsData().bits());
+  if (committed) {
+    log_->WakeSleepers(place_);
+    if (++since_hint_ >= kHintEvery) {
+      log_->control().tail_hint().Set(position);
+      since_hint_ = 0;
+    }
+  }
+  Finish();
+  if (committed) return position;
+  return absl::AbortedError(
+      fmt::format("{} at {}: the claim was revoked after claim_timeout without a sign of life: "
+                  "nothing was published, publish again",
+                  log_->path(), position));
+}
+
+void Appender::Abandon() {
+  // Revoked meanwhile: then it is a gap already.
+  EndClaim(*log_, place_, claim_, format::kGapAborted);
+  Finish();
+}
+
+void Appender::Finish() {
+  floor().Clear();
+  place_.position += claim_.size();
+  claim_ = Word();
+  if (place_.position + kPopulateLow > place_.segment->populated()) LookAhead();
+}
+
+void Appender::LookAhead() {
+  if (place_.segment->populated() >= place_.segment->end()) return;
+  if (near_end_) near_end_();
+}
+
+absl::Status PrepareAhead(Log& log) {
+  LIBBUS_ASSIGN_OR_RETURN(const Place tail, log.FindTail(log.writing()));
+  const uint64_t until = tail.position + kPopulateAhead;
+  tail.segment->Populate(tail.position, until);
+  LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr next, log.EnsureNext(*tail.segment, 0));
+  if (until > next->base()) next->Populate(next->base(), until);
+  return absl::OkStatus();
+}
+
+}  // namespace libbus::log

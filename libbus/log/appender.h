@@ -1,0 +1,82 @@
+// Appending: reserve, fill, commit. The heart of what a producer does.
+//
+// The states of one append, and what a death leaves in each:
+//   1 floor set                         nothing in the log; the next holder of the slot, or a watcher, clears the floor
+//   2 FREE -> RESERVED                  a claim whose length is known: whoever meets it steps over it by its length;
+//                                       who may write proves the owner dead and makes it a GAP(dead)
+//   3 header, attributes, payload, checksum being written     as 2: nobody reads them
+//   4 RESERVED -> DATA                  committed: every reader sees all of it, whatever dies now
+//   5 floor cleared, sleepers woken     not cleared: longer walks until somebody cleans it. Not woken: a sleeper's
+//   bound
+// The word is the only commit point: there is no other store whose order matters to a reader.
+#ifndef LIBBUS_LOG_APPENDER_H_
+#define LIBBUS_LOG_APPENDER_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "libbus/format/record.h"
+#include "libbus/log/log.h"
+#include "libbus/log/slot.h"
+
+namespace libbus::log {
+
+// One producer's end of the log. Not thread-safe. At most one claim is open at a time.
+class Appender {
+ public:
+  // `near_end` is called when the tail nears pages that are not populated or a segment was entered: the background
+  // thread should look. May be empty.
+  static absl::StatusOr<Appender> Make(Log& log, SlotHold slot, std::function<void()> near_end);
+
+  // Claims `length` bytes behind the header. See Producer::Publish for the errors; on error nothing is claimed.
+  absl::Status Reserve(uint8_t flags, uint32_t length);
+
+  // Where the open claim's attributes and payload go, length bytes. REQUIRES: has_claim().
+  std::byte* body() const { return place_.segment->at(place_.position) + format::kRecordHeaderSize; }
+
+  // Publishes the open claim: the first `size` bytes of body() are attributes and payload, the rest is slack.
+  // OK: its position. ABORTED: it was revoked. Either way no claim is open then.
+  absl::StatusOr<uint64_t> Commit(uint32_t type, int64_t timestamp, uint32_t size);
+
+  // Gives the open claim up. REQUIRES: has_claim().
+  void Abandon();
+  void KeepAlive() { log_->control().slot(slot_.owner()).keep_alive().Bump(); }
+
+  bool has_claim() const { return !claim_.is_free(); }
+  uint32_t owner() const { return slot_.owner(); }
+  // Keeps the open claim's bytes mapped. REQUIRES: has_claim().
+  const SegmentPtr& segment() const { return place_.segment; }
+
+  // Gives the slot back. REQUIRES: no open claim.
+  void Release() { slot_.Release(); }
+
+ private:
+  Appender(Log& log, SlotHold slot, Place place, std::function<void()> near_end)
+      : log_(&log), slot_(std::move(slot)), place_(std::move(place)), near_end_(std::move(near_end)) {}
+
+  platform::Floor floor() const { return log_->control().slot(slot_.owner()).floor(); }
+  absl::Status WalkAndClaim(uint8_t flags, uint32_t length);
+  // Ends the segment at the FREE word where the walk stands, and goes on in the next one.
+  absl::Status Roll(uint64_t size);
+  // Steps over `seen`; jumps to the hint now and then.
+  absl::Status Pass(format::Word seen, int& steps);
+  void Finish();
+  void LookAhead();
+
+  Log* log_;
+  SlotHold slot_;
+  Place place_;         // where the open claim is, or the next walk begins
+  format::Word claim_;  // the RESERVED word of the open claim, or FREE
+  std::function<void()> near_end_;
+  uint32_t since_hint_ = 0;
+};
+
+// Prepares the next segment behind the one that holds the tail, and makes the pages ahead of the tail present.
+absl::Status PrepareAhead(Log& log);
+
+}  // namespace libbus::log
+
+#endif  // LIBBUS_LOG_APPENDER_H_

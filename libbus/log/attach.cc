@@ -1,0 +1,213 @@
+#include "libbus/log/attach.h"
+
+#include <fmt/format.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <random>
+#include <utility>
+
+#include "libbus/log/file_header.h"
+#include "libbus/log/recovery.h"
+#include "libbus/log/slot.h"
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::ControlRecord;
+using format::ControlState;
+using platform::LockFile;
+using platform::Seam;
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kAttachTimeout = 30 * kSecond;
+
+void SleepFor(int64_t ns) {
+  const timespec duration = {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
+  nanosleep(&duration, nullptr);
+}
+
+ControlState StateOf(const ControlRecord& record) { return static_cast<ControlState>(record.state); }
+
+absl::Status NoContinuity(const Log& log, std::string_view why) {
+  return absl::FailedPreconditionError(fmt::format(
+      "{}: {}: a power loss or a copy since then cannot be excluded, so nothing may be appended; nothing was "
+      "touched (look with `bus verify` and `bus dump`)",
+      log.path(), why));
+}
+
+// The files are those that were made here, not copies.
+absl::Status CheckFiles(Log& log) {
+  const format::ControlHeader& header = log.control().header();
+  if (log.control().identity().inode != header.control_inode) return NoContinuity(log, "control is a copy");
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.any().ListBases());
+  for (const uint64_t base : bases) {
+    const std::string path = log.any().PathOf(base);
+    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
+    LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader segment, log.any().ReadHeader(file, base));
+    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
+    if (identity.inode != segment.inode) return NoContinuity(log, fmt::format("{} is a copy", SegmentName(base)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLocksFile(const Log& log) {
+  const std::string path = log.path() + "/locks";
+  const auto identity = platform::IdentifyPath(path);
+  if (identity.status().code() == absl::StatusCode::kNotFound) {
+    return NoContinuity(log, "its locks file is gone");
+  }
+  LIBBUS_RETURN_IF_ERROR(identity.status());
+  const format::ControlHeader& header = log.control().header();
+  if (identity->inode != header.locks_inode) return NoContinuity(log, "its locks file is not the one made with it");
+  return absl::OkStatus();
+}
+
+// What OPEN and RECOVERING say about today.
+absl::Status StampToday(const Log& log, ControlRecord& record) {
+  if (!Seam::BootId(record.boot_id)) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: /proc/sys/kernel/random/boot_id cannot be read: mount /proc", log.path()));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(log.directory(), log.path()));
+  record.device = identity.device;
+  record.mount = Seam::MountId(log.directory().fd());
+  return absl::OkStatus();
+}
+
+std::string Recoverer(const Log& log) {
+  const uint64_t pid = log.control().attach_pid().Read();
+  return pid == 0 ? std::string("another process") : fmt::format("process {}", pid);
+}
+
+// Two who back off from each other must not meet again for ever.
+void BackOff() {
+  thread_local std::minstd_rand random(static_cast<unsigned>(getpid() ^ Seam::MonotonicNow()));
+  SleepFor(std::uniform_int_distribution<int64_t>(100'000, 5'000'000)(random));
+}
+
+}  // namespace
+
+absl::Status CheckContinuity(Log& log, const ControlRecord& record, bool alone) {
+  ControlRecord today = {};
+  LIBBUS_RETURN_IF_ERROR(StampToday(log, today));
+  if (std::memcmp(today.boot_id, record.boot_id, sizeof(today.boot_id)) != 0) {
+    return NoContinuity(log, "last written before this boot and not closed");
+  }
+  if (today.device != record.device) return NoContinuity(log, "last written on another device and not closed");
+  if (alone && today.mount != record.mount) return NoContinuity(log, "last written on another mount and not closed");
+  return CheckFiles(log);
+}
+
+absl::Status CheckReadable(Log& log) {
+  const auto record = log.control().ReadRecord();
+  if (!record) return NoContinuity(log, "both copies of its control record are damaged");
+  if (StateOf(*record) == ControlState::kClean) return absl::OkStatus();
+  return CheckContinuity(log, *record, false);
+}
+
+absl::StatusOr<Attachment> Attachment::Attach(Log& log) {
+  LIBBUS_RETURN_IF_ERROR(CheckLocksFile(log));
+  Attachment attachment(log);
+  LIBBUS_ASSIGN_OR_RETURN(attachment.probe_, LockFile::Open(log.path() + "/locks"));
+  const int64_t deadline = Seam::MonotonicNow() + kAttachTimeout;
+  for (;;) {
+    LIBBUS_ASSIGN_OR_RETURN(const bool attached, attachment.TryAttach());
+    if (attached) return attachment;
+    attachment.locks_.Close();
+    if (Seam::MonotonicNow() > deadline) {
+      return absl::DeadlineExceededError(
+          fmt::format("{}: waited {} s for {}, which is recovering it: wait on, or end that process", log.path(),
+                      kAttachTimeout / kSecond, Recoverer(log)));
+    }
+    BackOff();
+  }
+}
+
+absl::StatusOr<bool> Attachment::TryAttach() {
+  LIBBUS_ASSIGN_OR_RETURN(LockFile locks, LockFile::Open(log_->path() + "/locks"));
+  LIBBUS_ASSIGN_OR_RETURN(const bool alone, locks.TryExclusive(format::kAttachByte));
+  if (alone) {
+    locks_ = std::move(locks);
+    const absl::Status status = AttachAlone();
+    if (log_->control().attach_pid().Read() != 0) log_->control().attach_pid().Set(0);
+    if (!status.ok()) {
+      locks_.Close();
+      return status;
+    }
+    // OPEN is on disk: now others may come in beside.
+    return locks_.TryShared(format::kAttachByte);
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const bool beside, locks.TryShared(format::kAttachByte));
+  if (!beside) return false;
+  locks_ = std::move(locks);
+  return AttachBeside();
+}
+
+absl::Status Attachment::AttachAlone() {
+  const auto record = log_->control().ReadRecord();
+  if (!record) return NoContinuity(*log_, "both copies of its control record are damaged");
+  auto next = std::make_unique<ControlRecord>(*record);
+  if (StateOf(*record) == ControlState::kClean) {
+    LIBBUS_RETURN_IF_ERROR(CheckFiles(*log_));
+    log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
+    LIBBUS_RETURN_IF_ERROR(StampToday(*log_, *next));
+    LIBBUS_RETURN_IF_ERROR(ApplyRecovery(*log_, {}));
+  } else {
+    LIBBUS_RETURN_IF_ERROR(CheckContinuity(*log_, *record, true));
+    log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
+    // Only looks: a row that refuses leaves everything as it is.
+    LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, PlanRecovery(*log_));
+    LIBBUS_RETURN_IF_ERROR(StampToday(*log_, *next));
+    next->state = static_cast<uint32_t>(ControlState::kRecovering);
+    LIBBUS_RETURN_IF_ERROR(log_->control().WriteRecord(*next));
+    LIBBUS_RETURN_IF_ERROR(ApplyRecovery(*log_, plan));
+    next->tail = plan.tail;
+  }
+  log_->control().name_durable().Reset(0);
+  next->state = static_cast<uint32_t>(ControlState::kOpen);
+  return log_->control().WriteRecord(*next);
+}
+
+absl::StatusOr<bool> Attachment::AttachBeside() {
+  const auto record = log_->control().ReadRecord();
+  if (!record || StateOf(*record) != ControlState::kOpen) return false;
+  // An OPEN of before this boot means that the one who was recovering died: start over.
+  ControlRecord today = {};
+  LIBBUS_RETURN_IF_ERROR(StampToday(*log_, today));
+  if (std::memcmp(today.boot_id, record->boot_id, sizeof(today.boot_id)) != 0) return false;
+  LIBBUS_RETURN_IF_ERROR(log_->control().Sync());
+  return true;
+}
+
+absl::Status Attachment::Leave() {
+  locks_.Unlock(format::kAttachByte);
+  LIBBUS_ASSIGN_OR_RETURN(const bool alone, locks_.TryExclusive(format::kAttachByte));
+  if (!alone) return absl::OkStatus();
+  const auto record = log_->control().ReadRecord();
+  if (!record || StateOf(*record) != ControlState::kOpen) return absl::OkStatus();
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t tail, ResolveAll(*log_));
+  // Every segment before CLEAN, names too: CLEAN is trusted after a power loss.
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log_->writing().ListBases());
+  for (const uint64_t base : bases) {
+    const std::string path = log_->writing().PathOf(base);
+    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, true));
+    LIBBUS_RETURN_IF_ERROR(platform::SyncData(file, path));
+  }
+  LIBBUS_RETURN_IF_ERROR(platform::SyncFile(log_->directory(), log_->path()));
+  auto next = std::make_unique<ControlRecord>(*record);
+  next->state = static_cast<uint32_t>(ControlState::kClean);
+  next->tail = tail;
+  return log_->control().WriteRecord(*next);
+}
+
+Attachment::~Attachment() {
+  // In a child, and once moved from, the descriptor is not open. What fails here leaves OPEN: the next one recovers.
+  if (locks_.is_open()) (void)Leave();
+}
+
+}  // namespace libbus::log

@@ -1,0 +1,83 @@
+// The control file of a topic: what is fixed, what must survive (two checksummed copies), live words and slots.
+#ifndef LIBBUS_LOG_CONTROL_H_
+#define LIBBUS_LOG_CONTROL_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "libbus/format/layout.h"
+#include "libbus/platform/file.h"
+#include "libbus/platform/mapping.h"
+#include "libbus/platform/shared_word.h"
+
+namespace libbus::log {
+
+// One producer's slot.
+class SlotWords {
+ public:
+  explicit SlotWords(uint64_t* slot) : slot_(slot) {}
+
+  platform::Floor floor() const { return platform::Floor(At(offsetof(format::Slot, floor))); }
+  platform::KeepAlive keep_alive() const { return platform::KeepAlive(At(offsetof(format::Slot, keep_alive))); }
+  platform::InfoWord pid() const { return platform::InfoWord(At(offsetof(format::Slot, pid))); }
+  platform::InfoWord since() const { return platform::InfoWord(At(offsetof(format::Slot, since))); }
+
+  void SetName(const std::string& name) const;
+  std::string Name() const;
+
+ private:
+  uint64_t* At(size_t offset) const { return slot_ + offset / 8; }
+  uint64_t* slot_;
+};
+
+// The mapped control file. Thread-safe but for WriteRecord, which only who is alone may call.
+class Control {
+ public:
+  // DATA_LOSS: damaged; UNIMPLEMENTED: newer; NOT_FOUND: none. Read-only: the words may be read, never written.
+  static absl::StatusOr<Control> Open(const std::string& directory, bool writable);
+
+  const format::ControlHeader& header() const { return header_; }
+  const platform::FileIdentity& identity() const { return identity_; }
+
+  // The valid copy with the higher counter; nothing if neither is valid.
+  std::optional<format::ControlRecord> ReadRecord() const;
+
+  // Writes the next copy and syncs it: on return it is on disk. Keeps the counter itself. REQUIRES: the caller is
+  // alone.
+  absl::Status WriteRecord(const format::ControlRecord& record);
+
+  // fdatasync of the whole file.
+  absl::Status Sync() const;
+
+  platform::TailHint tail_hint() const { return platform::TailHint(Live(offsetof(format::LiveWords, tail_hint))); }
+  platform::RisingWord name_durable() const {
+    return platform::RisingWord(Live(offsetof(format::LiveWords, name_durable)));
+  }
+  platform::InfoWord attach_pid() const { return platform::InfoWord(Live(offsetof(format::LiveWords, attach_pid))); }
+
+  // REQUIRES: 1 <= owner <= kMaxOwner.
+  SlotWords slot(uint32_t owner) const {
+    return SlotWords(mapping_.word(format::kSlotsOffset + owner * sizeof(format::Slot)));
+  }
+
+  // The lowest floor of all slots; nothing if none is set.
+  std::optional<uint64_t> LowestFloor() const;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  uint64_t* Live(size_t offset) const { return mapping_.word(format::kLiveOffset + offset); }
+
+  std::string path_;
+  platform::File file_;
+  platform::Mapping mapping_;
+  format::ControlHeader header_;
+  platform::FileIdentity identity_;
+};
+
+}  // namespace libbus::log
+
+#endif  // LIBBUS_LOG_CONTROL_H_

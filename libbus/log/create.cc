@@ -1,0 +1,168 @@
+// Making a topic: log/log.h declares it.
+//
+// The topic is built in a directory whose name begins with a dot and appears under its own by one rename: it is there
+// whole or not at all. The maker holds a lock (flock) on that directory; one that nobody holds was left by the dead,
+// and the next maker removes it.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "libbus/format/control.h"
+#include "libbus/log/file_header.h"
+#include "libbus/log/log.h"
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using platform::ErrnoStatus;
+using platform::File;
+using platform::Seam;
+
+constexpr std::string_view kMakingPrefix = ".making-topic-";
+
+// Removes what a maker that died left behind.
+void RemoveDead(const std::string& bus_path) {
+  const auto names = platform::ListDirectory(bus_path);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (!name.starts_with(kMakingPrefix)) continue;
+    const std::string path = bus_path + "/" + name;
+    const auto directory = platform::OpenDirectory(path);
+    if (!directory.ok() || flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) continue;
+    const auto files = platform::ListDirectory(path);
+    if (!files.ok()) continue;
+    for (const std::string& file : *files) unlinkat(directory->fd(), file.c_str(), 0);
+    rmdir(path.c_str());
+  }
+}
+
+// Writes `header` with its checksum at the start of a file.
+template <typename T>
+absl::Status WriteHeader(const File& file, const std::string& path, T header) {
+  header.checksum = format::FileChecksum(header);
+  return platform::WriteAt(file, path, 0, &header, sizeof(header));
+}
+
+// The files of one topic in the making.
+class Maker {
+ public:
+  Maker(std::string path, const LogOptions& options) : path_(std::move(path)), options_(options), uuid_(NewUuid()) {}
+
+  absl::Status Make() {
+    if (mkdir(path_.c_str(), 0700) != 0) return ErrnoStatus(errno, path_, "cannot make the directory");
+    LIBBUS_ASSIGN_OR_RETURN(directory_, platform::OpenDirectory(path_));
+    if (flock(directory_.fd(), LOCK_EX | LOCK_NB) != 0) return ErrnoStatus(errno, path_, "cannot lock");
+    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity locks, MakeLocks());
+    LIBBUS_RETURN_IF_ERROR(MakeSleep());
+    LIBBUS_RETURN_IF_ERROR(MakeControl(locks));
+    return PrepareSegment(directory_, path_, uuid_, 0, options_.segment_size, 1);
+  }
+
+  void Unmake() const {
+    if (!directory_.is_open()) return;
+    for (const std::string& name :
+         {std::string("locks"), std::string("sleep"), std::string("control"), SegmentName(0)}) {
+      unlinkat(directory_.fd(), name.c_str(), 0);
+    }
+    rmdir(path_.c_str());
+  }
+
+ private:
+  absl::StatusOr<File> Create(const std::string& name, uint64_t size,
+                              const std::function<absl::Status(const File&, const std::string&)>& fill) const {
+    const std::string path = path_ + "/" + name;
+    return platform::CreateWhole(directory_, path_, name, size, 0600,
+                                 [&](const File& file) { return fill(file, path); });
+  }
+
+  absl::StatusOr<platform::FileIdentity> MakeLocks() const {
+    LIBBUS_ASSIGN_OR_RETURN(const File file,
+                            Create("locks", format::kLocksSize, [&](const File& file, const std::string& path) {
+                              format::LocksFile header = {};
+                              header.header = MakeFileHeader(format::kLocksMagic, uuid_);
+                              return WriteHeader(file, path, header);
+                            }));
+    return platform::Identify(file, path_ + "/locks");
+  }
+
+  absl::Status MakeSleep() const {
+    return Create("sleep", format::kPageSize,
+                  [&](const File& file, const std::string& path) {
+                    format::SleepFile header = {};
+                    header.header = MakeFileHeader(format::kSleepMagic, uuid_);
+                    return WriteHeader(file, path, header);
+                  })
+        .status();
+  }
+
+  absl::Status MakeControl(const platform::FileIdentity& locks) const {
+    return Create("control", format::kControlSize,
+                  [&](const File& file, const std::string& path) { return FillControl(file, path, locks); })
+        .status();
+  }
+
+  absl::Status FillControl(const File& file, const std::string& path, const platform::FileIdentity& locks) const {
+    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
+    auto header = std::make_unique<format::ControlHeader>();
+    std::memset(header.get(), 0, sizeof(*header));
+    header->header = MakeFileHeader(format::kControlMagic, uuid_);
+    header->created = Seam::PreciseRealtimeNow();
+    header->segment_size = options_.segment_size;
+    header->claim_timeout = options_.claim_timeout;
+    header->timestamps = options_.timestamps;
+    header->locks_device = locks.device;
+    header->locks_inode = locks.inode;
+    header->control_inode = identity.inode;
+    LIBBUS_RETURN_IF_ERROR(WriteHeader(file, path, *header));
+    auto record = std::make_unique<format::ControlRecord>();
+    std::memset(record.get(), 0, sizeof(*record));
+    record->counter = 1;
+    record->state = static_cast<uint32_t>(format::ControlState::kClean);
+    record->epoch = 1;
+    record->tail = format::kSegmentHeaderSize;
+    record->checksum = *format::ControlRecordChecksum(*record);
+    return platform::WriteAt(file, path, format::kControlCopyOffset[1], record.get(), sizeof(*record));
+  }
+
+  const std::string path_;
+  const LogOptions options_;
+  const format::Uuid uuid_;
+  File directory_;
+};
+
+absl::Status Publish(const std::string& from, const std::string& to, const std::string& bus_path) {
+  if (syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) {
+    const int error = errno;
+    // Older file systems: rename onto an existing topic fails all the same, because its directory is not empty.
+    if (error != EINVAL || rename(from.c_str(), to.c_str()) != 0) {
+      return ErrnoStatus(error == EINVAL ? errno : error, to, "cannot create the topic");
+    }
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const File bus, platform::OpenDirectory(bus_path));
+  return platform::SyncFile(bus, bus_path);
+}
+
+}  // namespace
+
+absl::Status Log::Create(const std::string& bus_path, const std::string& name, const LogOptions& options) {
+  RemoveDead(bus_path);
+  const std::string making = fmt::format("{}/{}{}-{}", bus_path, kMakingPrefix, getpid(), Seam::MonotonicNow());
+  Maker maker(making, options);
+  absl::Status status = maker.Make();
+  if (status.ok()) status = Publish(making, bus_path + "/" + name, bus_path);
+  if (!status.ok()) maker.Unmake();
+  return status;
+}
+
+}  // namespace libbus::log

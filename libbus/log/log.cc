@@ -1,0 +1,176 @@
+#include "libbus/log/log.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "libbus/format/record.h"
+#include "libbus/log/file_header.h"
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+
+using format::Verdict;
+using format::Word;
+using platform::Seam;
+
+Log::Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable)
+    : path_(std::move(path)),
+      directory_(std::move(directory)),
+      control_(std::move(control)),
+      sleep_(std::move(sleep)),
+      seed_(format::TopicSeed::Of(control_.header().header.uuid)),
+      writable_(writable),
+      readable_(path_, uuid(), false),
+      writing_(path_, uuid(), true) {}
+
+absl::StatusOr<std::unique_ptr<Log>> Log::Open(const std::string& path, bool writable) {
+  LIBBUS_ASSIGN_OR_RETURN(platform::File directory, platform::OpenDirectory(path));
+  LIBBUS_ASSIGN_OR_RETURN(Control control, Control::Open(path, writable));
+  LIBBUS_ASSIGN_OR_RETURN(SleepPage sleep, SleepPage::Open(path, control.header().header.uuid, !writable));
+  return std::unique_ptr<Log>(new Log(path, std::move(directory), std::move(control), std::move(sleep), writable));
+}
+
+LogOptions Log::options() const {
+  const auto& header = control_.header();
+  return {header.segment_size, header.claim_timeout, header.timestamps};
+}
+
+absl::Status DamageAt(const Log& log, uint64_t position, std::string_view what) {
+  return absl::DataLossError(fmt::format("{} at {}: {} (see `bus verify`)", log.path(), position, what));
+}
+
+absl::StatusOr<bool> StepOver(Log& log, SegmentStore& store, Place& place, Word seen) {
+  switch (place.Judge(log.seed(), seen)) {
+    case Verdict::kFree:
+      return false;
+    case Verdict::kReserved:
+    case Verdict::kData:
+    case Verdict::kGap:
+      place.position += seen.size();
+      return true;
+    case Verdict::kEnd: {
+      auto next = store.After(*place.segment);
+      if (next.status().code() == absl::StatusCode::kNotFound) {
+        return DamageAt(log, place.position, "the segment ends here and the next one is missing");
+      }
+      LIBBUS_RETURN_IF_ERROR(next.status());
+      place = {*next, (*next)->first()};
+      return true;
+    }
+    case Verdict::kBad:
+      break;
+  }
+  return DamageAt(log, place.position, fmt::format("the record word {:016x} is damaged", seen.bits()));
+}
+
+uint64_t Log::VerifiedHint(SegmentStore& store) {
+  const uint64_t hint = control_.tail_hint().Read();
+  if (hint == 0 || hint % format::kRecordAlignment != 0) return 0;
+  const auto segment = store.Containing(hint);
+  if (!segment.ok()) return 0;
+  const Place place{*segment, hint};
+  const Word word = place.Read();
+  if (place.Judge(seed_, word) != Verdict::kData) return 0;
+  format::RecordHeader header;
+  __builtin_memcpy(&header, (*segment)->at(hint), sizeof(header));
+  header.word = word.bits();
+  const std::span<const std::byte> body((*segment)->at(hint) + sizeof(header), word.length());
+  return format::VerifyRecord(seed_, hint, header, body) ? hint : 0;
+}
+
+absl::StatusOr<uint64_t> Log::First(SegmentStore& store) {
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
+  if (bases.empty()) return absl::DataLossError(fmt::format("{}: no segment is left (see `bus verify`)", path_));
+  return bases.front() + format::kSegmentHeaderSize;
+}
+
+absl::StatusOr<Place> Log::NearTail(SegmentStore& store) {
+  uint64_t position = VerifiedHint(store);
+  if (position == 0) {
+    const auto record = control_.ReadRecord();
+    if (record) position = record->tail;
+  }
+  if (position % format::kRecordAlignment == 0) {
+    if (auto segment = store.Containing(position); segment.ok()) return Place{*segment, position};
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, First(store));
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(first));
+  return Place{std::move(segment), first};
+}
+
+absl::StatusOr<Place> Log::FindTail(SegmentStore& store) {
+  LIBBUS_ASSIGN_OR_RETURN(Place place, NearTail(store));
+  for (;;) {
+    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(*this, store, place, place.Read()));
+    if (!moved) return place;
+  }
+}
+
+absl::StatusOr<uint64_t> Log::CommittedEnd(SegmentStore& store) {
+  // The tail first, then the floors: a claim that is missing from the floors read now was made behind that tail.
+  LIBBUS_ASSIGN_OR_RETURN(const Place tail, FindTail(store));
+  const auto lowest = control_.LowestFloor();
+  if (!lowest || *lowest >= tail.position || *lowest % format::kRecordAlignment != 0) return tail.position;
+  auto segment = store.Containing(*lowest);
+  if (!segment.ok()) return tail.position;
+  Place place{*std::move(segment), *lowest};
+  while (place.position < tail.position) {
+    const Word seen = place.Read();
+    if (place.Judge(seed_, seen) == Verdict::kReserved) return place.position;
+    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(*this, store, place, seen));
+    if (!moved) break;
+  }
+  return tail.position;
+}
+
+void Log::WakeSleepers(const Place& place) const {
+  // SYNC POINT: sleeper woken. The mark is read behind the CAS that made the word final.
+  if (sleep_.mark().Read() < place.position) return;
+  Seam::FutexWake(place.word().futex(), 1, true);
+}
+
+absl::Status Log::MakeNameDurable(uint64_t base) {
+  if (control_.name_durable().Read() >= base) return absl::OkStatus();
+  LIBBUS_RETURN_IF_ERROR(platform::SyncFile(directory_, path_));
+  control_.name_durable().Raise(base);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size) {
+  const uint64_t normal = options().segment_size;
+  // A record that is too large for a normal segment gets one of its own size plus a normal one's, so that small records
+  // which overtake it there do not send it on.
+  const uint64_t overhead = format::kSegmentHeaderSize + format::kWordSize;
+  const uint64_t wanted =
+      size + overhead <= normal ? normal : format::AlignUp(size + overhead, format::kPageSize) + normal;
+  SegmentPtr first;
+  uint64_t base = segment.end();
+  for (;;) {
+    auto next = writing_.Open(base);
+    if (next.status().code() == absl::StatusCode::kNotFound) {
+      const uint32_t epoch = 1;
+      LIBBUS_RETURN_IF_ERROR(PrepareSegment(directory_, path_, uuid(), base, wanted, epoch));
+      next = writing_.Open(base);
+    }
+    LIBBUS_RETURN_IF_ERROR(next.status());
+    LIBBUS_RETURN_IF_ERROR(MakeNameDurable(base));
+    if (first == nullptr) first = *next;
+    if ((*next)->Fits((*next)->first(), size)) return first;
+    base = (*next)->end();
+  }
+}
+
+absl::Status Log::CheckStillThere() const {
+  const auto now = platform::IdentifyPath(control_.path());
+  if (now.status().code() == absl::StatusCode::kNotFound) {
+    return absl::NotFoundError(fmt::format("{}: the topic was removed while it was open", path_));
+  }
+  LIBBUS_RETURN_IF_ERROR(now.status());
+  if (*now == control_.identity()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("{}: the topic was replaced by another while it was open: open it anew", path_));
+}
+
+}  // namespace libbus::log

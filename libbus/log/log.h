@@ -1,0 +1,103 @@
+// The files of one topic, opened: what appender, reader, recovery and repair share.
+#ifndef LIBBUS_LOG_LOG_H_
+#define LIBBUS_LOG_LOG_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "libbus/format/layout.h"
+#include "libbus/format/word.h"
+#include "libbus/log/control.h"
+#include "libbus/log/segment.h"
+#include "libbus/log/sleep_page.h"
+#include "libbus/platform/file.h"
+
+namespace libbus::log {
+
+// What is fixed when a topic is made.
+struct LogOptions {
+  uint64_t segment_size = 0;  // bytes, whole pages
+  int64_t claim_timeout = 0;  // ns, 0: never revoke
+  uint8_t timestamps = 0;     // as in ControlHeader
+};
+
+// Thread-safe.
+class Log {
+ public:
+  // Makes a topic's directory `bus_path/name`, whole or not at all. ALREADY_EXISTS: there is one.
+  static absl::Status Create(const std::string& bus_path, const std::string& name, const LogOptions& options);
+
+  // Opens the files; attaching (log/attach.h) is another step. NOT_FOUND: no such topic.
+  static absl::StatusOr<std::unique_ptr<Log>> Open(const std::string& path, bool writable);
+
+  const std::string& path() const { return path_; }
+  const platform::File& directory() const { return directory_; }
+  bool writable() const { return writable_; }
+  const format::Uuid& uuid() const { return control_.header().header.uuid; }
+  format::TopicSeed seed() const { return seed_; }
+  LogOptions options() const;
+  Control& control() { return control_; }
+  const Control& control() const { return control_; }
+  const SleepPage& sleep() const { return sleep_; }
+
+  // Segments mapped read-only, for consumers; and mapped for writing. REQUIRES for the second: writable().
+  SegmentStore& readable() { return readable_; }
+  SegmentStore& writing() { return writing_; }
+  // Whichever this process has, for walks that only look.
+  SegmentStore& any() { return writable_ ? writing_ : readable_; }
+
+  // Where to begin to look for the tail: the hinted record if it verifies, else the T of the last CLEAN or recovery,
+  // else the first segment's first record.
+  absl::StatusOr<Place> NearTail(SegmentStore& store);
+
+  // The first FREE word from NearTail on: where the next record goes. DATA_LOSS: damage in between.
+  absl::StatusOr<Place> FindTail(SegmentStore& store);
+
+  // Everything before it is final: the first RESERVED word from the lowest floor on, or the tail.
+  absl::StatusOr<uint64_t> CommittedEnd(SegmentStore& store);
+
+  // The hint, if a committed record that verifies stands there; 0 if not.
+  uint64_t VerifiedHint(SegmentStore& store);
+
+  // After `place`'s word was made final: wakes one of those who sleep on it, if anybody sleeps.
+  void WakeSleepers(const Place& place) const;
+
+  // The segment behind `segment`, made if there is none, such that a record of `size` bytes fits into it or into one
+  // that it leads to. Every segment on the way exists under a durable name before this returns.
+  absl::StatusOr<SegmentPtr> EnsureNext(const Segment& segment, uint64_t size);
+
+  // NOT_FOUND: the topic was removed. FAILED_PRECONDITION: it was removed and made anew, or its mount went away.
+  absl::Status CheckStillThere() const;
+
+  // The first record's position of the oldest segment.
+  absl::StatusOr<uint64_t> First(SegmentStore& store);
+
+ private:
+  Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable);
+  absl::Status MakeNameDurable(uint64_t base);
+
+  const std::string path_;
+  const platform::File directory_;
+  Control control_;
+  const SleepPage sleep_;
+  const format::TopicSeed seed_;
+  const bool writable_;
+  SegmentStore readable_;
+  SegmentStore writing_;
+};
+
+// Steps over the final or reserved word at `place`, into the next segment at an END. OK with true: moved. OK with
+// false: the word is FREE, nothing was done. DATA_LOSS: a bad word (the message says where), or an END that leads
+// nowhere.
+absl::StatusOr<bool> StepOver(Log& log, SegmentStore& store, Place& place, format::Word seen);
+
+// "topic/NAME.seg at POSITION: WHAT (see `bus verify`)" as DATA_LOSS.
+absl::Status DamageAt(const Log& log, uint64_t position, std::string_view what);
+
+}  // namespace libbus::log
+
+#endif  // LIBBUS_LOG_LOG_H_

@@ -1,0 +1,161 @@
+#include "libbus/log/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::Verdict;
+using format::Word;
+
+// A copy of the record header with the word that was judged: each shared word is read once.
+format::RecordHeader HeaderOf(const Place& place, Word word) {
+  format::RecordHeader header;
+  std::memcpy(&header, place.segment->at(place.position), sizeof(header));
+  header.word = word.bits();
+  return header;
+}
+
+std::span<const std::byte> BodyOf(const Place& place, Word word) {
+  return {place.segment->at(place.position) + format::kRecordHeaderSize, word.length()};
+}
+
+}  // namespace
+
+absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
+  for (;;) {
+    word_ = place_.Read();
+    switch (place_.Judge(log_->seed(), word_)) {
+      case Verdict::kData:
+        return ReadData(item);
+      case Verdict::kFree:
+        return ReadFree(item);
+      case Verdict::kReserved:
+        return Found::kReserved;
+      case Verdict::kGap:
+        return ReadGap(item);
+      case Verdict::kEnd:
+        LIBBUS_RETURN_IF_ERROR(EnterNext());
+        break;
+      case Verdict::kBad:
+        return Resynchronise(item);
+    }
+  }
+}
+
+absl::StatusOr<Reader::Found> Reader::ReadFree(Item& item) {
+  if (place_.position >= committed_) return Found::kFree;
+  return Resynchronise(item);
+}
+
+absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
+  if ((word_.flags() & ~format::kKnownRecordFlags) != 0) {
+    return absl::UnimplementedError(
+        fmt::format("{} at {}: a record of a newer libbus (flags {:#x}): use a newer version", log_->path(),
+                    place_.position, word_.flags()));
+  }
+  const format::RecordHeader header = HeaderOf(place_, word_);
+  const std::span<const std::byte> body = BodyOf(place_, word_);
+  const auto extent = format::VerifyRecord(log_->seed(), place_.position, header, body);
+  if (!extent) {
+    item = {};
+    item.owner = word_.owner();
+    return MakeDamage(item, {place_.segment, place_.position + word_.size()});
+  }
+  item.is_gap = false;
+  item.position = place_.position;
+  item.next = place_.position + word_.size();
+  item.type = header.type;
+  item.timestamp = header.timestamp;
+  item.attributes = body.data();
+  item.attributes_size = extent->attributes;
+  item.payload = body.data() + extent->attributes;
+  item.payload_size = extent->payload;
+  place_.position = item.next;
+  if (sequence_) ++*sequence_;
+  return Found::kItem;
+}
+
+absl::StatusOr<Reader::Found> Reader::ReadGap(Item& item) {
+  item = {};
+  item.is_gap = true;
+  item.position = place_.position;
+  item.next = place_.position + word_.size();
+  item.cause = word_.flags();
+  item.owner = word_.owner();
+  place_.position = item.next;
+  if (sequence_) ++*sequence_;
+  return Found::kItem;
+}
+
+absl::Status Reader::EnterNext() {
+  auto next = store_->After(*place_.segment);
+  if (next.status().code() == absl::StatusCode::kNotFound) {
+    LIBBUS_RETURN_IF_ERROR(log_->CheckStillThere());
+    return DamageAt(*log_, place_.position, "the segment ends here and the next one is missing");
+  }
+  LIBBUS_RETURN_IF_ERROR(next.status());
+  place_ = {*next, (*next)->first()};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Reader::Found> Reader::Resynchronise(Item& item) {
+  item = {};
+  if (const auto found = FindNextRecord(*log_, *place_.segment, place_.position + format::kRecordAlignment)) {
+    return MakeDamage(item, {place_.segment, *found});
+  }
+  // Nothing more in this segment. The next one counts if something stands in it; a prepared one does not.
+  auto next = store_->After(*place_.segment);
+  if (next.ok()) {
+    const Place first{*next, (*next)->first()};
+    if (!first.Read().is_free()) return MakeDamage(item, first);
+  }
+  return DamageAt(*log_, place_.position,
+                  fmt::format("the record word {:016x} is damaged and nothing behind it verifies", word_.bits()));
+}
+
+absl::StatusOr<Reader::Found> Reader::MakeDamage(Item& item, Place to) {
+  item.is_gap = true;
+  item.position = place_.position;
+  item.next = to.position;
+  item.cause = kDamage;
+  // A record whose word survived still counts as one; of lost words nobody knows how many there were.
+  if (!item.owner) sequence_.reset();
+  if (sequence_) ++*sequence_;
+  place_ = std::move(to);
+  return Found::kItem;
+}
+
+absl::Status Reader::Unread(const Item& item) {
+  // An item is behind the reader's place in the same segment, unless damage reached into the next one.
+  if (!place_.segment->Contains(item.position)) {
+    LIBBUS_ASSIGN_OR_RETURN(place_.segment, store_->Containing(item.position));
+  }
+  place_.position = item.position;
+  if (sequence_) --*sequence_;
+  return absl::OkStatus();
+}
+
+std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t position) {
+  uint64_t budget = 4 * (segment.end() - segment.base());
+  for (; segment.Contains(position); position += format::kRecordAlignment) {
+    const Word word(segment.view(position).Read());
+    if (format::Judge(log.seed(), position, word, segment.room(position)) != Verdict::kData) continue;
+    if (word.length() > budget) return std::nullopt;
+    budget -= word.length();
+    format::RecordHeader header;
+    std::memcpy(&header, segment.at(position), sizeof(header));
+    header.word = word.bits();
+    const std::span<const std::byte> body(segment.at(position) + sizeof(header), word.length());
+    if (format::VerifyRecord(log.seed(), position, header, body)) return position;
+  }
+  return std::nullopt;
+}
+
+}  // namespace libbus::log

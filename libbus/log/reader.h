@@ -1,0 +1,115 @@
+// Reading: what stands at a position, verified. Never writes, never waits.
+#ifndef LIBBUS_LOG_READER_H_
+#define LIBBUS_LOG_READER_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "libbus/format/record.h"
+#include "libbus/log/log.h"
+
+namespace libbus::log {
+
+// What a read found. Pointers lead into the mapped segment and stay valid as long as `segment` lives.
+struct Item {
+  bool is_gap = false;
+  uint64_t position = 0;
+  uint64_t next = 0;
+  // Records:
+  uint32_t type = 0;
+  int64_t timestamp = 0;
+  const std::byte* attributes = nullptr;
+  uint32_t attributes_size = 0;
+  const std::byte* payload = nullptr;
+  uint32_t payload_size = 0;
+  // Gaps:
+  uint8_t cause = 0;  // a format::kGap... cause, or kDamage
+  std::optional<uint32_t> owner;
+};
+
+// The cause of a gap that stands in no word: bytes that do not verify.
+inline constexpr uint8_t kDamage = 64;
+
+// One consumer's end of the log. Not thread-safe.
+class Reader {
+ public:
+  enum class Found : uint8_t {
+    kItem,      // a record or a gap: the reader moved behind it
+    kFree,      // nothing yet
+    kReserved,  // a record in the making
+  };
+
+  // `store` outlives the reader.
+  Reader(Log& log, SegmentStore& store, Place place) : log_(&log), store_(&store), place_(std::move(place)) {}
+
+  // Reads the next record or gap into `item`. DATA_LOSS: damage behind which nothing can be read; the reader stays.
+  // UNIMPLEMENTED: a record of a newer version; the reader stays.
+  absl::StatusOr<Found> Read(Item& item);
+
+  // True while the word at the reader's place is FREE or RESERVED. Cheap, for polling.
+  bool Pending() const {
+    const format::Word word = place_.Read();
+    return word.is_free() || word.state() == format::State::kReserved;
+  }
+
+  // The word that was read last, and where it stands: what a consumer waits on.
+  format::Word word() const { return word_; }
+  const Place& place() const { return place_; }
+  uint64_t position() const { return place_.position; }
+  const SegmentPtr& segment() const { return place_.segment; }
+
+  // Ordinal of the next record, where it is known.
+  std::optional<uint64_t> sequence() const { return sequence_; }
+  void set_sequence(std::optional<uint64_t> sequence) { sequence_ = sequence; }
+
+  // Goes to the start of a word that the caller knows.
+  void MoveTo(Place place) { place_ = std::move(place); }
+
+  // Takes back the last Read, which gave `item`.
+  absl::Status Unread(const Item& item);
+
+  // A FREE word below a committed record is damage, not the end. What is known to be committed only rises.
+  void KnowCommitted(uint64_t position) { committed_ = std::max(committed_, position); }
+  // Looks at the hint, for a reader that found a FREE word for a while.
+  void LearnCommitted() { KnowCommitted(log_->VerifiedHint(*store_)); }
+
+ private:
+  absl::StatusOr<Found> ReadFree(Item& item);
+  absl::StatusOr<Found> ReadData(Item& item);
+  absl::StatusOr<Found> ReadGap(Item& item);
+  absl::Status EnterNext();
+  // Delivers the bytes up to the next record that verifies as a gap.
+  absl::StatusOr<Found> Resynchronise(Item& item);
+  absl::StatusOr<Found> MakeDamage(Item& item, Place to);
+
+  Log* log_;
+  SegmentStore* store_;
+  Place place_;
+  format::Word word_;
+  uint64_t committed_ = 0;
+  std::optional<uint64_t> sequence_;
+};
+
+// The next place in `segment` at or after `position` where a DATA word with right check and checksum stands. Hashes at
+// most four times the segment in all.
+std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t position);
+
+// Where a consumer may start. Each returns a reader whose next Read gives what is wanted.
+// SeekStart: the oldest record, sequence 0. SeekEnd: behind the last committed record.
+absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store);
+absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store);
+// The record that starts at `position`, or the gap that holds it. OUT_OF_RANGE: before the first or beyond the end.
+// INVALID_ARGUMENT: inside a record; the message names its start.
+absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position);
+// The first record whose timestamp is not before `time` (ns), else the end.
+absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time);
+// `n` records before the end, else the start. Gaps count as they count in sequences.
+absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n);
+// The n-th record from the start, else the end.
+absl::StatusOr<Reader> SeekSequence(Log& log, SegmentStore& store, uint64_t n);
+
+}  // namespace libbus::log
+
+#endif  // LIBBUS_LOG_READER_H_

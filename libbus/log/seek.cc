@@ -1,0 +1,120 @@
+// Where a consumer may start: log/reader.h declares it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "libbus/log/reader.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::Word;
+
+// Reads on from `reader` until `stop` (given each item before the reader moves behind it) or `end`; the reader then
+// stands at the item for which `stop` said true, or at the end.
+template <typename Stop>
+absl::StatusOr<Reader> ReadUntil(Reader reader, uint64_t end, Stop stop) {
+  reader.KnowCommitted(end);
+  Item item;
+  while (reader.position() < end) {
+    LIBBUS_ASSIGN_OR_RETURN(const Reader::Found found, reader.Read(item));
+    if (found != Reader::Found::kItem) break;
+    if (!stop(item)) continue;
+    LIBBUS_RETURN_IF_ERROR(reader.Unread(item));
+    break;
+  }
+  return reader;
+}
+
+absl::StatusOr<Reader> StartAt(Log& log, SegmentStore& store, uint64_t base) {
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Open(base));
+  const uint64_t first = segment->first();
+  return Reader(log, store, Place{std::move(segment), first});
+}
+
+// True if a record that verifies starts there: then nothing else can.
+bool RecordStartsAt(Log& log, const Place& place) {
+  return FindNextRecord(log, *place.segment, place.position) == place.position;
+}
+
+}  // namespace
+
+absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
+  LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, first - format::kSegmentHeaderSize));
+  reader.set_sequence(0);
+  return reader;
+}
+
+absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(end));
+  return Reader(log, store, Place{std::move(segment), end});
+}
+
+absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  if (position > end || position < first - format::kSegmentHeaderSize) {
+    return absl::OutOfRangeError(fmt::format("{}: position {} is {}: the log goes from {} to {}", log.path(), position,
+                                             position > end ? "beyond the end" : "before the oldest record", first,
+                                             end));
+  }
+  const uint64_t page = position & ~(format::kPageSize - 1);
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(std::max(position, page + format::kSegmentHeaderSize)));
+  const Place wanted{segment, std::max(position, segment->first())};
+  if (wanted.position % format::kRecordAlignment == 0 && RecordStartsAt(log, wanted)) return Reader(log, store, wanted);
+  // Not the start of a record that verifies: walk there from the segment's start to say what it is.
+  LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, segment->base()));
+  Item item = {};
+  LIBBUS_ASSIGN_OR_RETURN(Reader found, ReadUntil(std::move(reader), std::min(position + 1, end),
+                                                  [&](const Item& each) { return item = each, each.next > position; }));
+  const bool inside = found.position() < position && item.next > position && !item.is_gap;
+  if (!inside) return found;
+  return absl::InvalidArgumentError(
+      fmt::format("{}: position {} lies inside the record that starts at {}", log.path(), position, item.position));
+}
+
+absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekStart(log, store));
+  return ReadUntil(std::move(reader), end, [&](const Item& item) { return !item.is_gap && item.timestamp >= time; });
+}
+
+absl::StatusOr<Reader> SeekSequence(Log& log, SegmentStore& store, uint64_t n) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekStart(log, store));
+  uint64_t before = 0;
+  return ReadUntil(std::move(reader), end, [&](const Item&) { return before++ == n; });
+}
+
+absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  if (n == 0) return SeekEnd(log, store);
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
+  // Backwards a segment at a time: a segment starts with a record, so counting can begin at any of them.
+  uint64_t until = end;
+  for (auto base = bases.rbegin(); base != bases.rend(); ++base) {
+    if (*base >= end) continue;
+    std::deque<uint64_t> last;
+    LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, *base));
+    const auto count = [&](const Item& item) {
+      last.push_back(item.position);
+      if (last.size() > n) last.pop_front();
+      return false;
+    };
+    LIBBUS_RETURN_IF_ERROR(ReadUntil(std::move(reader), until, count).status());
+    if (last.size() == n) {
+      LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(last.front()));
+      return Reader(log, store, Place{std::move(segment), last.front()});
+    }
+    n -= last.size();
+    until = *base;
+  }
+  return SeekStart(log, store);
+}
+
+}  // namespace libbus::log

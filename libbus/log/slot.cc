@@ -1,0 +1,181 @@
+#include "libbus/log/slot.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::Verdict;
+using format::Word;
+using platform::LockFile;
+using platform::Seam;
+
+std::string LocksPath(const Log& log) { return log.path() + "/locks"; }
+
+// Makes the claims of `owner` from its floor to the tail gaps, then clears its floor. REQUIRES: the caller holds the
+// lock of that slot, got after its last holder died or released it.
+//
+// Die anywhere in here and the next taker starts again: the floor still stands. Until it is done the lock makes the
+// dead claims look alive; a taker stopped just here is ended by claim_timeout like any other stall.
+absl::Status ResolveSlot(Log& log, uint32_t owner) {
+  const platform::Floor floor = log.control().slot(owner).floor();
+  const uint64_t from = floor.Read();
+  if (from == 0) return absl::OkStatus();
+  LIBBUS_ASSIGN_OR_RETURN(const Place tail, log.FindTail(log.writing()));
+  if (from < tail.position && from % format::kRecordAlignment == 0) {
+    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(from));
+    Place place{std::move(segment), from};
+    while (place.position < tail.position) {
+      const Word seen = place.Read();
+      if (place.Judge(log.seed(), seen) == Verdict::kReserved && seen.owner() == owner) {
+        EndClaim(log, place, seen, format::kGapDead);
+      }
+      LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(log, log.writing(), place, seen));
+      if (!moved) break;
+    }
+  }
+  floor.Clear();
+  return absl::OkStatus();
+}
+
+// Takes the lock of a slot that looked free, resolves what its last holder left, and lets go: so nobody else can begin
+// to use the slot between the proof and the cleaning of its floor.
+void CleanSlot(Log& log, uint32_t owner) {
+  auto locks = LockFile::Open(LocksPath(log));
+  if (!locks.ok()) return;
+  const auto taken = locks->TryExclusive(owner);
+  if (taken.ok() && *taken) (void)ResolveSlot(log, owner);
+}
+
+void Introduce(const SlotWords& slot, const std::string& name) {
+  slot.pid().Set(static_cast<uint64_t>(getpid()));
+  slot.since().Set(static_cast<uint64_t>(Seam::CoarseRealtimeNow()));
+  slot.SetName(name);
+}
+
+}  // namespace
+
+bool EndClaim(const Log& log, const Place& place, Word reserved, uint8_t cause) {
+  uint64_t seen = reserved.bits();
+  if (!place.word().Transition(seen, format::MakeGap(log.seed(), place.position, reserved, cause).bits())) return false;
+  log.WakeSleepers(place);
+  return true;
+}
+
+absl::StatusOr<SlotHold> SlotHold::Take(Log& log, const std::string& name) {
+  SlotHold hold;
+  LIBBUS_ASSIGN_OR_RETURN(hold.locks_, LockFile::Open(LocksPath(log)));
+  for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) {
+    LIBBUS_ASSIGN_OR_RETURN(const bool taken, hold.locks_.TryExclusive(owner));
+    if (!taken) continue;
+    LIBBUS_RETURN_IF_ERROR(ResolveSlot(log, owner));
+    Introduce(log.control().slot(owner), name);
+    hold.owner_ = owner;
+    return hold;
+  }
+  return absl::ResourceExhaustedError(fmt::format("{}: all {} producer slots are held ({}): close a producer",
+                                                  log.path(), format::kMaxOwner, DescribeHolders(log, hold.locks_, 3)));
+}
+
+bool Watcher::Stalled(const Place& place, Word reserved) {
+  const int64_t timeout = log_.options().claim_timeout;
+  if (timeout == 0) return false;
+  const uint64_t keep_alive = log_.control().slot(reserved.owner()).keep_alive().Read();
+  const int64_t now = Seam::MonotonicNow();
+  Seen& seen = seen_[reserved.owner()];
+  const bool same = seen.position == place.position && seen.word == reserved.bits() && seen.keep_alive == keep_alive;
+  if (!same) seen = {place.position, reserved.bits(), keep_alive, now};
+  return same && now - seen.since >= timeout;
+}
+
+void Watcher::Consider(const Place& place, Word reserved) {
+  // The word was read before this probe: a lock found free now proves that the owner of that word is dead, because a
+  // claim is never older than its owner's lock.
+  if (!probe_.Probe(reserved.owner())) {
+    EndClaim(log_, place, reserved, format::kGapDead);
+  } else if (revoke_ && Stalled(place, reserved)) {
+    EndClaim(log_, place, reserved, format::kGapRevoked);
+  }
+}
+
+absl::Status Watcher::Look(Place place) {
+  if (!log_.writable()) return absl::OkStatus();
+  LIBBUS_ASSIGN_OR_RETURN(place.segment, log_.writing().Open(place.segment->base()));
+  for (;;) {
+    const Word seen = place.Read();
+    if (place.Judge(log_.seed(), seen) == Verdict::kReserved) Consider(place, seen);
+    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(log_, log_.writing(), place, seen));
+    if (!moved) return absl::OkStatus();
+  }
+}
+
+absl::Status Watcher::LookFromFloors() {
+  std::vector<uint32_t> owners;
+  for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) {
+    if (log_.control().slot(owner).floor().Read() != 0) owners.push_back(owner);
+  }
+  if (owners.empty()) return absl::OkStatus();
+  const auto lowest = log_.control().LowestFloor();
+  if (lowest && *lowest % format::kRecordAlignment == 0) {
+    if (auto segment = log_.writing().Containing(*lowest); segment.ok()) {
+      LIBBUS_RETURN_IF_ERROR(Look({*std::move(segment), *lowest}));
+    }
+  }
+  for (const uint32_t owner : owners) {
+    if (!probe_.Probe(owner)) CleanSlot(log_, owner);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> ResolveAll(Log& log) {
+  LIBBUS_ASSIGN_OR_RETURN(Place place, log.NearTail(log.writing()));
+  const auto lowest = log.control().LowestFloor();
+  if (lowest && *lowest < place.position && *lowest % format::kRecordAlignment == 0) {
+    auto segment = log.writing().Containing(*lowest);
+    if (segment.ok()) place = {*std::move(segment), *lowest};
+  }
+  for (;;) {
+    const Word seen = place.Read();
+    if (place.Judge(log.seed(), seen) == Verdict::kReserved) EndClaim(log, place, seen, format::kGapDead);
+    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(log, log.writing(), place, seen));
+    if (!moved) break;
+  }
+  for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) {
+    const platform::Floor floor = log.control().slot(owner).floor();
+    if (floor.Read() != 0) floor.Clear();
+  }
+  return place.position;
+}
+
+uint32_t CountHolders(const LockFile& probe) {
+  uint32_t count = 0;
+  for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) count += probe.Probe(owner) ? 1 : 0;
+  return count;
+}
+
+std::string DescribeOwner(const Log& log, uint32_t owner) {
+  if (owner == 0 || owner > format::kMaxOwner) return fmt::format("slot {}", owner);
+  const SlotWords slot = log.control().slot(owner);
+  const std::string name = slot.Name();
+  return fmt::format("slot {}, {} (pid {})", owner, name.empty() ? "unnamed" : name, slot.pid().Read());
+}
+
+std::string DescribeHolders(const Log& log, const LockFile& probe, uint32_t most) {
+  std::string text;
+  uint32_t named = 0;
+  for (uint32_t owner = 1; owner <= format::kMaxOwner && named < most; ++owner) {
+    if (!probe.Probe(owner)) continue;
+    if (named++ > 0) text += "; ";
+    text += DescribeOwner(log, owner);
+  }
+  return text + (named == most ? "; ..." : "");
+}
+
+}  // namespace libbus::log

@@ -1,0 +1,43 @@
+#include "libbus/platform/ofd_lock.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "libbus/platform/file.h"
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::platform {
+
+absl::StatusOr<LockFile> LockFile::Open(const std::string& path) {
+  LIBBUS_ASSIGN_OR_RETURN(File file, OpenFile(path, true));
+  LockFile lock;
+  lock.fd_ = ForkClosedFd(file.Release());
+  lock.path_ = path;
+  return lock;
+}
+
+absl::StatusOr<bool> LockFile::Try(int type, int64_t byte) const {
+  const int error = Seam::LockByte(fd_.fd(), type, byte);
+  if (error == 0) return true;
+  if (error == EAGAIN || error == EACCES) return false;
+  return ErrnoStatus(error, path_, "cannot lock");
+}
+
+absl::StatusOr<bool> LockFile::TryShared(int64_t byte) const { return Try(F_RDLCK, byte); }
+absl::StatusOr<bool> LockFile::TryExclusive(int64_t byte) const { return Try(F_WRLCK, byte); }
+void LockFile::Unlock(int64_t byte) const { (void)Seam::LockByte(fd_.fd(), F_UNLCK, byte); }
+
+bool LockFile::Probe(int64_t byte) const {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  if (fcntl(fd_.fd(), F_OFD_GETLK, &lock) != 0) return true;
+  return lock.l_type != F_UNLCK;
+}
+
+}  // namespace libbus::platform

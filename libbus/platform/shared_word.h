@@ -1,0 +1,189 @@
+// The typed shared words: everything that several processes read and write while the bus runs. All memory orders of the
+// library stand here, each beside what it pairs with. A class is a pointer; copy it freely.
+#ifndef LIBBUS_PLATFORM_SHARED_WORD_H_
+#define LIBBUS_PLATFORM_SHARED_WORD_H_
+
+#include <cstdint>
+
+#include "libbus/platform/seam.h"
+
+namespace libbus::platform {
+
+// A record word seen by a reader.
+class RecordWordView {
+ public:
+  explicit RecordWordView(const uint64_t* word) : word_(word) {}
+
+  // SYNC POINT: payload visible. The acquire; pairs with RecordWord::Transition of who committed. What the word says is
+  // final (DATA) was written before it.
+  uint64_t Read() const { return Seam::Load<__ATOMIC_ACQUIRE>(WordUse::kRecord, word_); }
+
+  // The futex: the kernel compares the low half.
+  const void* futex() const { return word_; }
+
+ private:
+  const uint64_t* word_;
+};
+
+// A record word seen by a writer.
+class RecordWord : public RecordWordView {
+ public:
+  explicit RecordWord(uint64_t* word) : RecordWordView(word), word_(word) {}
+
+  // The only way to change a record word: compare and swap of all 64 bits, sequentially consistent. On failure `seen`
+  // becomes what stands there.
+  // SYNC POINT: payload visible. The release; what was written before RESERVED -> DATA is seen by who reads DATA.
+  // SYNC POINT: sleeper woken. A full fence: the sleep mark is read behind it (SleepMark::Read).
+  bool Transition(uint64_t& seen, uint64_t to) const {
+    return Seam::CompareExchange(WordUse::kRecord, word_, seen, to);
+  }
+
+ private:
+  uint64_t* word_;
+};
+
+// Where a producer's open walk or claim began; 0: none. Written by the holder of the slot, cleared by who proved it
+// dead.
+class Floor {
+ public:
+  explicit Floor(uint64_t* word) : word_(word) {}
+
+  // SYNC POINT: floor before claim. The release; before FREE -> RESERVED. Who sees the RESERVED word (acquire) and then
+  // reads the floor finds this value or a later one of the same holder.
+  void Set(uint64_t position) const { Seam::Store<__ATOMIC_RELEASE>(WordUse::kFloor, word_, position); }
+
+  // After the claim became final, so never while it is open.
+  void Clear() const { Seam::Store<__ATOMIC_RELEASE>(WordUse::kFloor, word_, 0); }
+
+  // SYNC POINT: floor before claim. The acquire. An old value is lower or none: a walk from it is longer or, at none,
+  // misses a claim that is younger than the walk's own tail.
+  uint64_t Read() const { return Seam::Load<__ATOMIC_ACQUIRE>(WordUse::kFloor, word_); }
+
+  // The dead owner's floor goes only if it is still the one that was read: a new holder's is not touched.
+  void ClearIf(uint64_t seen) const { Seam::CompareExchange(WordUse::kFloor, word_, seen, 0); }
+
+ private:
+  uint64_t* word_;
+};
+
+// Counts signs of life of an open claim. Written by one owner, compared by watchers; nothing else hangs on it, so
+// relaxed will do: a sign seen late costs a watcher one more look, never a wrong proof (its time-out is far longer).
+class KeepAlive {
+ public:
+  explicit KeepAlive(uint64_t* word) : word_(word) {}
+  void Bump() const { Seam::Store<__ATOMIC_RELAXED>(WordUse::kKeepAlive, word_, Read() + 1); }
+  uint64_t Read() const { return Seam::Load<__ATOMIC_RELAXED>(WordUse::kKeepAlive, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// The start of some committed record, stored now and then. May be old, may be nonsense: whoever takes it checks the
+// record that stands there first.
+class TailHint {
+ public:
+  explicit TailHint(uint64_t* word) : word_(word) {}
+  // SYNC POINT: hinted record. The release; the record at the hint was committed before.
+  void Set(uint64_t position) const { Seam::Store<__ATOMIC_RELEASE>(WordUse::kHint, word_, position); }
+  // SYNC POINT: hinted record. The acquire.
+  uint64_t Read() const { return Seam::Load<__ATOMIC_ACQUIRE>(WordUse::kHint, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// The highest position anyone slept on. Never lowered; consumers may write it, so nobody believes it: too high costs
+// each publish an empty wake.
+class SleepMark {
+ public:
+  explicit SleepMark(uint64_t* word) : word_(word) {}
+
+  // Before FUTEX_WAIT. SYNC POINT: sleeper woken. A sequentially consistent RMW if the mark is lower, else a
+  // sequentially consistent load: in the one order of these with the committer's CAS and its Read, either the committer
+  // sees the mark, or the kernel's compare in FUTEX_WAIT sees the final word.
+  void Raise(uint64_t position) const {
+    uint64_t seen = Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kMark, word_);
+    while (seen < position && !Seam::CompareExchange(WordUse::kMark, word_, seen, position)) {
+    }
+  }
+
+  // After a word was made final. SYNC POINT: sleeper woken. See RecordWord::Transition.
+  uint64_t Read() const { return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kMark, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// A counter that is a futex (its low half): raised, then woken; sleepers read it before they look for work.
+class EventCounter {
+ public:
+  explicit EventCounter(uint64_t* word) : word_(word) {}
+  // SYNC POINT: help wanted. The release (and a full fence).
+  void Raise() const { Seam::FetchAdd(WordUse::kHelp, word_, 1); }
+  // SYNC POINT: help wanted. The acquire.
+  uint64_t Read() const { return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kHelp, word_); }
+  const void* futex() const { return word_; }
+
+ private:
+  uint64_t* word_;
+};
+
+// A word for people (who holds a slot, since when): any mix of old and new is harmless, so relaxed.
+class InfoWord {
+ public:
+  explicit InfoWord(uint64_t* word) : word_(word) {}
+  void Set(uint64_t value) const { Seam::Store<__ATOMIC_RELAXED>(WordUse::kSlotInfo, word_, value); }
+  uint64_t Read() const { return Seam::Load<__ATOMIC_RELAXED>(WordUse::kSlotInfo, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// A position that only rises, e.g. the newest segment whose name is on disk. A lower value seen late repeats work.
+class RisingWord {
+ public:
+  explicit RisingWord(uint64_t* word) : word_(word) {}
+  void Raise(uint64_t value) const {
+    uint64_t seen = Read();
+    while (seen < value && !Seam::CompareExchange(WordUse::kLive, word_, seen, value)) {
+    }
+  }
+  void Reset(uint64_t value) const { Seam::Store<__ATOMIC_SEQ_CST>(WordUse::kLive, word_, value); }
+  uint64_t Read() const { return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kLive, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// A run of words that one process writes while others may copy it: a control record. Each word is atomic, the whole is
+// not: the reader's checksum tells a torn copy.
+class SharedBlock {
+ public:
+  // `size` is a multiple of 8.
+  static void Write(uint64_t* to, const void* from, uint64_t size) {
+    for (uint64_t i = 0; i < size / 8; ++i) {
+      uint64_t word;
+      __builtin_memcpy(&word, static_cast<const uint8_t*>(from) + i * 8, 8);
+      Seam::Store<__ATOMIC_RELEASE>(WordUse::kControl, to + i, word);
+    }
+  }
+  static void Read(void* to, const uint64_t* from, uint64_t size) {
+    for (uint64_t i = 0; i < size / 8; ++i) {
+      const uint64_t word = Seam::Load<__ATOMIC_ACQUIRE>(WordUse::kControl, from + i);
+      __builtin_memcpy(static_cast<uint8_t*>(to) + i * 8, &word, 8);
+    }
+  }
+};
+
+// A pause inside a polling loop.
+inline void Relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace libbus::platform
+
+#endif  // LIBBUS_PLATFORM_SHARED_WORD_H_

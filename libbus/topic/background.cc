@@ -1,0 +1,155 @@
+#include "libbus/topic/background.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "libbus/platform/fork_guard.h"
+#include "libbus/platform/seam.h"
+
+namespace libbus::internal {
+namespace {
+
+using platform::FutexWaiter;
+using platform::Seam;
+
+constexpr int64_t kMillisecond = 1'000'000;
+// How often the work of many topics is looked at where the kernel cannot sleep on all their futexes at once.
+constexpr int64_t kPollInterval = 10 * kMillisecond;
+
+// One per process. A child of fork() has none of its parent's threads: it gets a new one, the old object is left alone.
+class Thread {
+ public:
+  static Thread& Get() {
+    static std::mutex mutex;
+    static Thread* current = nullptr;
+    const std::lock_guard lock(mutex);
+    if (current == nullptr || !current->guard_.InMaker()) current = new Thread;
+    return *current;
+  }
+
+  void Add(std::shared_ptr<BackgroundWork> work) {
+    const std::lock_guard lock(start_stop_);
+    {
+      const std::lock_guard list(mutex_);
+      work->answered = work->help.Read();
+      all_.push_back(std::move(work));
+    }
+    if (thread_.joinable()) {
+      Wake();
+    } else {
+      Start();
+    }
+  }
+
+  void Remove(const std::shared_ptr<BackgroundWork>& work) {
+    {
+      const std::lock_guard running(work->mutex);
+      work->over = true;
+    }
+    const std::lock_guard lock(start_stop_);
+    {
+      const std::lock_guard list(mutex_);
+      std::erase(all_, work);
+      if (!all_.empty() || !thread_.joinable()) return;
+      stop_ = true;
+    }
+    Wake();
+    thread_.join();
+    stop_ = false;
+  }
+
+  void Wake() {
+    event_.Raise();
+    Seam::FutexWake(event_.futex(), 1, false);
+  }
+
+ private:
+  // Signals belong to the program's own threads.
+  void Start() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread([this] { Run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void Run() {
+    for (;;) {
+      // What is asked for behind these reads changes a word that the sleep compares: nothing asked for is slept
+      // through.
+      const uint32_t seen = event_.Read();
+      std::vector<std::shared_ptr<BackgroundWork>> all;
+      {
+        const std::lock_guard list(mutex_);
+        if (stop_) return;
+        all = all_;
+      }
+      int64_t timeout = -1;
+      std::vector<FutexWaiter> waiters = {{event_.futex(), seen, false}};
+      for (const auto& work : all) {
+        const int64_t later = Serve(*work);
+        if (later >= 0) {
+          timeout = timeout < 0 ? later : std::min(timeout, later);
+        } else {
+          waiters.push_back({work->help.futex(), static_cast<uint32_t>(work->answered), true});
+        }
+      }
+      all.clear();
+      Sleep(waiters, timeout);
+    }
+  }
+
+  // Does what was asked for. -1: done; else the ns after which to look again.
+  static int64_t Serve(BackgroundWork& work) {
+    const std::lock_guard running(work.mutex);
+    if (work.over) return -1;
+    if (work.called.Take()) work.prepare();
+    const uint64_t help = work.help.Read();
+    if (help == work.answered) return -1;
+    // At most once a millisecond: whoever may write the page may raise it as often as he likes.
+    const int64_t wait = work.looked_at + kMillisecond - Seam::MonotonicNow();
+    if (work.looked_at != 0 && wait > 0) return wait;
+    work.answered = help;
+    work.look();
+    work.looked_at = Seam::MonotonicNow();
+    return -1;
+  }
+
+  static void Sleep(std::vector<FutexWaiter>& waiters, int64_t timeout) {
+    const bool too_many = waiters.size() > platform::kMaxFutexWaiters;
+    if (too_many) waiters.resize(platform::kMaxFutexWaiters);
+    if (too_many) timeout = timeout < 0 ? kPollInterval : std::min(timeout, kPollInterval);
+    if (Seam::FutexWaitAny(waiters, timeout) != -ENOSYS) return;
+    timeout = timeout < 0 ? kPollInterval : std::min(timeout, kPollInterval);
+    Seam::FutexWait(waiters.front().word, waiters.front().expected, timeout, false);
+  }
+
+  const platform::ForkGuard guard_;
+  std::mutex start_stop_;
+  std::mutex mutex_;  // all_, stop_
+  std::vector<std::shared_ptr<BackgroundWork>> all_;
+  bool stop_ = false;
+  platform::LocalEvent event_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+void StartBackground(std::shared_ptr<BackgroundWork> work) { Thread::Get().Add(std::move(work)); }
+
+void StopBackground(const std::shared_ptr<BackgroundWork>& work) { Thread::Get().Remove(work); }
+
+void CallBackground(BackgroundWork& work) {
+  if (work.called.Read()) return;
+  work.called.Set();
+  Thread::Get().Wake();
+}
+
+}  // namespace libbus::internal

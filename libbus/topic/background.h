@@ -1,0 +1,41 @@
+// The one thread of a process that has producers: prepares segments, populates pages, and answers consumers that may
+// not repair themselves. Started with the first producer, gone with the last.
+#ifndef LIBBUS_TOPIC_BACKGROUND_H_
+#define LIBBUS_TOPIC_BACKGROUND_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "libbus/platform/local_word.h"
+#include "libbus/platform/shared_word.h"
+
+namespace libbus::internal {
+
+// What the thread does for one topic. The callbacks run on the thread, one at a time.
+struct BackgroundWork {
+  BackgroundWork(platform::EventCounter help, std::function<void()> prepare, std::function<void()> look)
+      : help(help), prepare(std::move(prepare)), look(std::move(look)) {}
+
+  const platform::EventCounter help;    // raised by read-only consumers, a futex in the topic's sleep page
+  const std::function<void()> prepare;  // when a producer called
+  const std::function<void()> look;     // when `help` was raised
+  platform::LocalFlag called;
+
+  std::mutex mutex;       // held while a callback runs
+  bool over = false;      // under mutex: no callback runs any more
+  uint64_t answered = 0;  // the thread's own: the value of `help` that was answered last
+  int64_t looked_at = 0;  // the thread's own: when, ns
+};
+
+// Adds work; starts the thread if need be.
+void StartBackground(std::shared_ptr<BackgroundWork> work);
+// On return no callback of `work` runs or will run. Ends the thread with the last one.
+void StopBackground(const std::shared_ptr<BackgroundWork>& work);
+// Asks for a `prepare`. Cheap if it was asked for already; any thread.
+void CallBackground(BackgroundWork& work);
+
+}  // namespace libbus::internal
+
+#endif  // LIBBUS_TOPIC_BACKGROUND_H_

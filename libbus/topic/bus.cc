@@ -1,0 +1,193 @@
+#include "libbus/bus.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "libbus/log/file_header.h"
+#include "libbus/platform/file.h"
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+#include "libbus/topic/bus_impl.h"
+#include "libbus/topic/topic_impl.h"
+
+namespace libbus {
+namespace {
+
+using platform::ErrnoStatus;
+using platform::File;
+
+constexpr char kIdentity[] = "bus";
+
+// A name as one line of text, whatever bytes it has; long ones are cut.
+std::string Printable(std::string_view name) {
+  std::string text;
+  for (const char c : name.substr(0, 40)) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += byte >= 0x20 && byte < 0x7F ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+  }
+  return name.size() > 40 ? text + "..." : text;
+}
+
+absl::Status CheckTopicName(std::string_view name) {
+  const auto bad = [&](std::string_view why) {
+    return absl::InvalidArgumentError(fmt::format("topic name \"{}\": {}: use letters, digits, '_' and '-', at most {}",
+                                                  Printable(name), why, kMaxTopicName));
+  };
+  if (name.empty()) return bad("is empty");
+  if (name.size() > kMaxTopicName) return bad(fmt::format("is too long ({} bytes)", name.size()));
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  if (!std::all_of(name.begin(), name.end(), allowed)) return bad("has a character that is not allowed");
+  if (name == kIdentity) return bad("is the name of the bus's own file");
+  return absl::OkStatus();
+}
+
+absl::Status CheckOwner(const File& directory, const std::string& path, bool read_only) {
+  struct stat info;
+  if (fstat(directory.fd(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");
+  if (!read_only && info.st_uid != geteuid()) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: belongs to uid {}, not to you (uid {}): open it read-only, or as its owner", path, info.st_uid,
+                    geteuid()));
+  }
+  if ((info.st_mode & 022) != 0) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: others may write there (mode {:o}): chmod 700 it first", path, info.st_mode & 07777));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeDirectory(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
+  return ErrnoStatus(errno, path, "cannot make the directory");
+}
+
+// A directory with something in it that is not a bus is somebody else's.
+absl::Status CheckEmpty(const std::string& path) {
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(path));
+  for (const std::string& name : names) {
+    if (name == kIdentity || name.starts_with(".making-")) continue;
+    return absl::FailedPreconditionError(
+        fmt::format("{}: not a bus, and not empty (\"{}\" is there): give an empty or a new directory", path, name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeIdentity(const File& directory, const std::string& path) {
+  LIBBUS_RETURN_IF_ERROR(CheckEmpty(path));
+  format::BusFile bus = {};
+  bus.header = log::MakeFileHeader(format::kBusMagic, log::NewUuid());
+  bus.created = platform::Seam::PreciseRealtimeNow();
+  bus.checksum = format::FileChecksum(bus);
+  const auto fill = [&](const File& file) { return platform::WriteAt(file, path, 0, &bus, sizeof(bus)); };
+  const auto made = platform::CreateWhole(directory, path, kIdentity, sizeof(bus), 0600, fill);
+  if (made.ok() || made.status().code() == absl::StatusCode::kAlreadyExists) return absl::OkStatus();
+  return made.status();
+}
+
+absl::StatusOr<format::BusFile> ReadIdentity(const std::string& path) {
+  const std::string file_path = path + "/" + kIdentity;
+  auto file = platform::OpenFile(file_path, false);
+  if (file.status().code() == absl::StatusCode::kNotFound) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: not a bus: it has no file \"bus\" (make one with `bus init`)", path));
+  }
+  LIBBUS_RETURN_IF_ERROR(file.status());
+  return log::ReadFileHeader<format::BusFile>(*file, file_path, format::kBusMagic, "bus");
+}
+
+// The path without links and dots, so that it stays right when the process changes its directory.
+absl::StatusOr<std::string> Resolve(const std::string& path) {
+  char* resolved = realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return ErrnoStatus(errno, path, "cannot resolve");
+  std::string result = resolved;
+  std::free(resolved);
+  return result;
+}
+
+absl::StatusOr<log::LogOptions> NewTopicOptions(const TopicOptions& options) {
+  const uint64_t size = options.segment_size.value_or(kDefaultSegmentSize);
+  if (size < kMinSegmentSize || size > kMaxSegmentSize) {
+    return absl::InvalidArgumentError(
+        fmt::format("segment size {}: choose from {} to {} bytes", size, kMinSegmentSize, kMaxSegmentSize));
+  }
+  const absl::Duration timeout = options.claim_timeout.value_or(absl::Seconds(10));
+  if (timeout < absl::ZeroDuration()) return absl::InvalidArgumentError("claim timeout: cannot be negative");
+  const bool never = timeout == absl::ZeroDuration() || timeout == absl::InfiniteDuration();
+  return log::LogOptions{format::AlignUp(size, format::kPageSize), never ? 0 : absl::ToInt64Nanoseconds(timeout),
+                         static_cast<uint8_t>(options.timestamps.value_or(Timestamps::kCoarse))};
+}
+
+}  // namespace
+
+Bus::Bus(std::shared_ptr<internal::BusImpl> impl) : impl_(std::move(impl)) {}
+Bus::Bus(Bus&&) noexcept = default;
+Bus& Bus::operator=(Bus&&) noexcept = default;
+Bus::~Bus() = default;
+
+absl::StatusOr<Bus> Bus::Open(const std::string& path, const OpenOptions& options) {
+  if (path.find('\0') != std::string::npos) return absl::InvalidArgumentError("bus path: contains a NUL byte");
+  if (options.create && options.read_only) {
+    return absl::FailedPreconditionError(fmt::format("{}: create and read_only contradict each other", path));
+  }
+  if (options.create) LIBBUS_RETURN_IF_ERROR(MakeDirectory(path));
+  LIBBUS_ASSIGN_OR_RETURN(const std::string resolved, Resolve(path));
+  LIBBUS_ASSIGN_OR_RETURN(const File directory, platform::OpenDirectory(resolved));
+  LIBBUS_RETURN_IF_ERROR(platform::CheckFileSystem(directory, resolved));
+  auto identity = ReadIdentity(resolved);
+  if (options.create && identity.status().code() == absl::StatusCode::kFailedPrecondition &&
+      platform::IdentifyPath(resolved + "/" + kIdentity).status().code() == absl::StatusCode::kNotFound) {
+    LIBBUS_RETURN_IF_ERROR(MakeIdentity(directory, resolved));
+    identity = ReadIdentity(resolved);
+  }
+  LIBBUS_RETURN_IF_ERROR(identity.status());
+  LIBBUS_RETURN_IF_ERROR(CheckOwner(directory, resolved, options.read_only));
+  return Bus(std::make_shared<internal::BusImpl>(resolved, options, identity->header.uuid));
+}
+
+absl::StatusOr<Topic> Bus::OpenTopic(std::string_view name, const TopicOptions& options) {
+  LIBBUS_RETURN_IF_ERROR(CheckTopicName(name));
+  LIBBUS_ASSIGN_OR_RETURN(const log::LogOptions wanted, NewTopicOptions(options));
+  const std::string path = impl_->path + "/" + std::string(name);
+  if ((options.create || options.create_new) && impl_->options.read_only) {
+    return absl::FailedPreconditionError(fmt::format("{}: the bus is open read-only: topics cannot be made", path));
+  }
+  const bool there = platform::IdentifyPath(path).ok();
+  if (there && options.create_new) return absl::AlreadyExistsError(fmt::format("{}: this topic exists already", path));
+  if (!there && (options.create || options.create_new)) {
+    const absl::Status made = log::Log::Create(impl_->path, std::string(name), wanted);
+    const bool lost_race = made.code() == absl::StatusCode::kAlreadyExists && !options.create_new;
+    if (!made.ok() && !lost_race) return made;
+  } else if (!there) {
+    return absl::NotFoundError(fmt::format("{}: no such topic (make it with `bus topic create {}`)", path, name));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(auto topic, internal::TopicImpl::Open(impl_, std::string(name)));
+  LIBBUS_RETURN_IF_ERROR(topic->CheckOptions(options, wanted));
+  LIBBUS_RETURN_IF_ERROR(topic->Attach());
+  return Topic(std::move(topic));
+}
+
+absl::StatusOr<std::vector<std::string>> Bus::ListTopics() const {
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(impl_->path));
+  std::vector<std::string> topics;
+  for (const std::string& name : names) {
+    if (CheckTopicName(name).ok() && platform::IdentifyPath(impl_->path + "/" + name + "/control").ok()) {
+      topics.push_back(name);
+    }
+  }
+  std::sort(topics.begin(), topics.end());
+  return topics;
+}
+
+const std::string& Bus::path() const { return impl_->path; }
+std::string Bus::uuid() const { return log::UuidText(impl_->uuid); }
+
+}  // namespace libbus

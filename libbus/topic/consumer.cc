@@ -1,0 +1,236 @@
+#include "libbus/consumer.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+#include "libbus/topic/consumer_impl.h"
+#include "libbus/topic/view_builder.h"
+
+namespace libbus {
+namespace internal {
+namespace {
+
+using Found = log::Reader::Found;
+
+// Epochs are never freed, so that a stale view may ask; they are reused, and only rise.
+class EpochPool {
+ public:
+  static EpochPool& Get() {
+    static EpochPool* pool = new EpochPool;
+    return *pool;
+  }
+  ViewEpoch* Take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return new ViewEpoch;
+    ViewEpoch* epoch = free_.back();
+    free_.pop_back();
+    return epoch;
+  }
+  void Return(ViewEpoch* epoch) {
+    ++epoch->value;
+    const std::lock_guard lock(mutex_);
+    free_.push_back(epoch);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<ViewEpoch*> free_;
+};
+
+int64_t DeadlineAfter(absl::Duration timeout) {
+  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  if (timeout == absl::InfiniteDuration()) return kNever;
+  if (timeout <= absl::ZeroDuration()) return std::numeric_limits<int64_t>::min();
+  const int64_t now = platform::Seam::MonotonicNow();
+  const int64_t ns = absl::ToInt64Nanoseconds(timeout);
+  return ns > kNever - now ? kNever : now + ns;
+}
+
+absl::StatusOr<log::Reader> SeekTo(log::Log& log, From from) {
+  log::SegmentStore& store = log.readable();
+  switch (from.kind()) {
+    case From::Kind::kStart:
+      return log::SeekStart(log, store);
+    case From::Kind::kEnd:
+      return log::SeekEnd(log, store);
+    case From::Kind::kAt:
+      return log::SeekPosition(log, store, from.number());
+    case From::Kind::kTime:
+      return log::SeekTime(log, store, absl::ToUnixNanos(from.time()));
+    case From::Kind::kLast:
+      return log::SeekLast(log, store, from.number());
+    case From::Kind::kSequence:
+      return log::SeekSequence(log, store, from.number());
+  }
+  return absl::InvalidArgumentError("From: unknown kind");
+}
+
+bool InsideGap(const log::Reader& reader, From from) {
+  return from.kind() == From::Kind::kAt && reader.position() < from.number();
+}
+
+// The first position not to be read. A position that is given need not be the start of a record, nor exist yet.
+absl::StatusOr<std::optional<uint64_t>> EndOf(log::Log& log, const std::optional<From>& to) {
+  if (!to) return std::optional<uint64_t>();
+  if (to->kind() == From::Kind::kAt) return std::optional(to->number());
+  LIBBUS_ASSIGN_OR_RETURN(const log::Reader reader, SeekTo(log, *to));
+  return std::optional(reader.position());
+}
+
+}  // namespace
+
+ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptions& options, log::Reader reader,
+                           std::optional<uint64_t> to)
+    : topic_(std::move(topic)),
+      gaps_(options.gaps),
+      reader_(std::move(reader)),
+      to_(to),
+      waiter_(*topic_, options),
+      epoch_(EpochPool::Get().Take()),
+      hand_out_gap_(InsideGap(reader_, options.from)) {
+  // What lies before a range's end was committed when the range was made, unless a position was given for it.
+  if (options.to && options.to->kind() != From::Kind::kAt) reader_.KnowCommitted(*to_);
+}
+
+ConsumerImpl::~ConsumerImpl() { EpochPool::Get().Return(epoch_); }
+
+absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr<TopicImpl> topic,
+                                                                 const ConsumerOptions& options) {
+  LIBBUS_RETURN_IF_ERROR(topic->CheckFork());
+  // The end first: what is committed between the two lies outside.
+  LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> to, EndOf(topic->log(), options.to));
+  LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekTo(topic->log(), options.from));
+  const bool positions = options.from.kind() == From::Kind::kAt && options.to && options.to->kind() == From::Kind::kAt;
+  if (positions && options.to->number() < options.from.number()) {
+    return absl::InvalidArgumentError(fmt::format("{}: the range {}:{} ends before it begins", topic->log().path(),
+                                                  options.from.number(), options.to->number()));
+  }
+  return std::unique_ptr<ConsumerImpl>(new ConsumerImpl(std::move(topic), options, std::move(reader), to));
+}
+
+absl::Status ConsumerImpl::BeginCall() {
+  ++epoch_->value;
+  pinned_.clear();
+  return topic_->CheckFork();
+}
+
+absl::Status ConsumerImpl::EndOfRange() const {
+  return absl::OutOfRangeError(fmt::format("{}: the end of the range at {} is reached", topic_->log().path(), *to_));
+}
+
+absl::StatusOr<bool> ConsumerImpl::Wanted(const log::Item& item) {
+  const bool asked_for = std::exchange(hand_out_gap_, false);
+  if (!item.is_gap || asked_for || gaps_ == Gaps::kAll) return true;
+  const Gap gap = MakeGap(item);
+  if (!gap.loss()) return false;
+  if (gaps_ == Gaps::kLoss) return true;
+  return absl::DataLossError(fmt::format("{}: lost from {} to {} ({}): read on behind it, or see `bus verify`",
+                                         topic_->log().path(), gap.from.offset, gap.to.offset,
+                                         GapCauseName(gap.cause)));
+}
+
+RecordView ConsumerImpl::MakeView(const log::Item& item, std::optional<uint64_t> sequence) const {
+  return ViewBuilder::Make(item, sequence, epoch_);
+}
+
+absl::StatusOr<std::optional<RecordView>> ConsumerImpl::ReadOne() {
+  log::Item item;
+  for (;;) {
+    if (AtEnd(reader_.position())) return EndOfRange();
+    const std::optional<uint64_t> sequence = reader_.sequence();
+    LIBBUS_ASSIGN_OR_RETURN(const Found found, reader_.Read(item));
+    if (found != Found::kItem) {
+      // An END was stepped over, perhaps up to the end of the range.
+      if (AtEnd(reader_.position())) return EndOfRange();
+      return std::optional<RecordView>();
+    }
+    if (AtEnd(item.position)) {
+      LIBBUS_RETURN_IF_ERROR(reader_.Unread(item));
+      return EndOfRange();
+    }
+    waiter_.Progress();
+    LIBBUS_ASSIGN_OR_RETURN(const bool wanted, Wanted(item));
+    if (wanted) return std::optional(MakeView(item, sequence));
+  }
+}
+
+absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
+  LIBBUS_RETURN_IF_ERROR(BeginCall());
+  std::optional<int64_t> deadline;
+  for (;;) {
+    LIBBUS_ASSIGN_OR_RETURN(std::optional<RecordView> view, ReadOne());
+    if (view) return *view;
+    if (!deadline) deadline = DeadlineAfter(timeout);
+    LIBBUS_RETURN_IF_ERROR(waiter_.Wait(reader_, *deadline));
+  }
+}
+
+absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
+  LIBBUS_RETURN_IF_ERROR(BeginCall());
+  RecordBatch batch;
+  while (batch.size() < max) {
+    if (pinned_.empty() || pinned_.back() != reader_.segment()) pinned_.push_back(reader_.segment());
+    auto view = ReadOne();
+    // What was read before an error is handed out first; the error comes again.
+    if (!view.ok() && batch.empty()) return view.status();
+    if (!view.ok()) break;
+    if (!view->has_value()) {
+      if (!batch.empty()) break;
+      // Nothing there: now and then a look whether somebody died.
+      LIBBUS_RETURN_IF_ERROR(waiter_.Idle(reader_));
+      break;
+    }
+    batch.push_back(**view);
+  }
+  return batch;
+}
+
+absl::Status ConsumerImpl::Seek(From from) {
+  LIBBUS_RETURN_IF_ERROR(BeginCall());
+  LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekTo(topic_->log(), from));
+  hand_out_gap_ = InsideGap(reader, from);
+  reader_ = std::move(reader);
+  waiter_.Progress();
+  return absl::OkStatus();
+}
+
+}  // namespace internal
+
+Consumer::Consumer(std::unique_ptr<internal::ConsumerImpl> impl) : impl_(std::move(impl)) {}
+Consumer::Consumer(Consumer&&) noexcept = default;
+Consumer& Consumer::operator=(Consumer&&) noexcept = default;
+Consumer::~Consumer() = default;
+
+absl::StatusOr<RecordView> Consumer::Next(absl::Duration timeout) { return impl_->Next(timeout); }
+absl::StatusOr<RecordBatch> Consumer::Poll(size_t max) { return impl_->Poll(max); }
+absl::Status Consumer::Seek(From from) { return impl_->Seek(from); }
+Position Consumer::position() const { return impl_->position(); }
+void Consumer::Interrupt() { impl_->Interrupt(); }
+const absl::Status& Consumer::status() const { return impl_->status(); }
+
+RecordRange Consumer::Records(absl::Duration timeout) {
+  impl_->status() = absl::OkStatus();
+  return RecordRange(impl_.get(), timeout);
+}
+
+void RecordRange::Advance() {
+  auto next = consumer_->Next(timeout_);
+  current_.reset();
+  if (next.ok()) {
+    current_.emplace(*std::move(next));
+  } else {
+    consumer_->status() = std::move(next).status();
+  }
+}
+
+absl::StatusOr<Consumer> Topic::NewConsumer(const ConsumerOptions& options) {
+  LIBBUS_ASSIGN_OR_RETURN(auto consumer, internal::ConsumerImpl::Make(impl_, options));
+  return Consumer(std::move(consumer));
+}
+
+}  // namespace libbus

@@ -1,0 +1,57 @@
+// What is behind Consumer.
+#ifndef LIBBUS_TOPIC_CONSUMER_IMPL_H_
+#define LIBBUS_TOPIC_CONSUMER_IMPL_H_
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "libbus/consumer.h"
+#include "libbus/log/reader.h"
+#include "libbus/topic/topic_impl.h"
+#include "libbus/topic/waiter.h"
+
+namespace libbus::internal {
+
+// Not thread-safe but for Interrupt().
+class ConsumerImpl {
+ public:
+  static absl::StatusOr<std::unique_ptr<ConsumerImpl>> Make(std::shared_ptr<TopicImpl> topic,
+                                                            const ConsumerOptions& options);
+  ~ConsumerImpl();
+
+  absl::StatusOr<RecordView> Next(absl::Duration timeout);
+  absl::StatusOr<RecordBatch> Poll(size_t max);
+  absl::Status Seek(From from);
+  Position position() const { return {reader_.position()}; }
+  void Interrupt() { waiter_.Interrupt(); }
+  absl::Status& status() { return status_; }
+
+ private:
+  ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptions& options, log::Reader reader,
+               std::optional<uint64_t> to);
+
+  // One record or gap to hand out; nothing if there is none now.
+  absl::StatusOr<std::optional<RecordView>> ReadOne();
+  absl::StatusOr<bool> Wanted(const log::Item& item);
+  RecordView MakeView(const log::Item& item, std::optional<uint64_t> sequence) const;
+  absl::Status BeginCall();
+  absl::Status EndOfRange() const;
+  bool AtEnd(uint64_t position) const { return to_ && position >= *to_; }
+
+  const std::shared_ptr<TopicImpl> topic_;
+  const Gaps gaps_;
+  log::Reader reader_;
+  std::optional<uint64_t> to_;
+  Waiter waiter_;
+  ViewEpoch* epoch_;
+  std::vector<log::SegmentPtr> pinned_;  // of the views handed out, where the reader has gone on
+  bool hand_out_gap_ = false;            // the next gap is handed out whatever gaps_ says: somebody asked for its place
+  absl::Status status_;
+};
+
+}  // namespace libbus::internal
+
+#endif  // LIBBUS_TOPIC_CONSUMER_IMPL_H_

@@ -1,0 +1,59 @@
+// What is behind Producer and ClaimedRecord.
+#ifndef LIBBUS_TOPIC_PRODUCER_IMPL_H_
+#define LIBBUS_TOPIC_PRODUCER_IMPL_H_
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "libbus/format/record.h"
+#include "libbus/log/appender.h"
+#include "libbus/producer.h"
+#include "libbus/topic/topic_impl.h"
+
+namespace libbus::internal {
+
+// Not thread-safe.
+class ProducerImpl {
+ public:
+  static absl::StatusOr<std::shared_ptr<ProducerImpl>> Make(std::shared_ptr<TopicImpl> topic,
+                                                            const ProducerOptions& options);
+  ~ProducerImpl();
+
+  absl::StatusOr<Position> Publish(Bytes payload, const RecordOptions& options);
+  // OK: the payload's bytes in the log.
+  absl::StatusOr<std::span<std::byte>> Claim(size_t size, const RecordOptions& options);
+  absl::StatusOr<Position> CommitClaim(size_t size);
+  absl::Status AbandonClaim();
+  void KeepAlive();
+  absl::Status Close();
+
+  bool has_claim() const { return usable() && appender_.has_claim(); }
+  std::shared_ptr<void> mapping() const { return appender_.segment(); }
+
+ private:
+  ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender);
+  bool usable() const { return !closed_ && guard_.InMaker(); }
+  absl::Status CheckUsable() const;
+  // Reserves a record and writes its attributes. OK: where the payload goes.
+  absl::StatusOr<std::byte*> Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size);
+  int64_t TimestampFor(const std::optional<absl::Time>& given) const;
+
+  const std::shared_ptr<TopicImpl> topic_;
+  const platform::ForkGuard guard_;
+  const Timestamps timestamps_;
+  log::Appender appender_;
+  bool closed_ = false;
+
+  // Of the open or the last record.
+  uint32_t attributes_size_ = 0;
+  size_t claimed_size_ = 0;
+  uint32_t type_ = 0;
+  std::optional<absl::Time> timestamp_;
+};
+
+}  // namespace libbus::internal
+
+#endif  // LIBBUS_TOPIC_PRODUCER_IMPL_H_

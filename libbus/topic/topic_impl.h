@@ -1,0 +1,73 @@
+// What is behind Topic: the opened log, the attachment, and the repair work of this process.
+#ifndef LIBBUS_TOPIC_TOPIC_IMPL_H_
+#define LIBBUS_TOPIC_TOPIC_IMPL_H_
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "libbus/log/attach.h"
+#include "libbus/log/log.h"
+#include "libbus/log/slot.h"
+#include "libbus/options.h"
+#include "libbus/platform/fork_guard.h"
+#include "libbus/topic.h"
+#include "libbus/topic/background.h"
+#include "libbus/topic/bus_impl.h"
+
+namespace libbus::internal {
+
+// Thread-safe. Producers and consumers keep it alive.
+class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
+ public:
+  static absl::StatusOr<std::shared_ptr<TopicImpl>> Open(std::shared_ptr<BusImpl> bus, const std::string& name);
+
+  // FAILED_PRECONDITION if a set option contradicts the topic's.
+  absl::Status CheckOptions(const TopicOptions& options, const log::LogOptions& wanted) const;
+  // For writing, or the checks that a reader needs.
+  absl::Status Attach();
+
+  absl::Status CheckFork() const { return guard_.Check("topic"); }
+  absl::Status CheckWritable() const;
+  bool read_only() const { return bus_->options.read_only; }
+  const std::string& name() const { return name_; }
+  log::Log& log() { return *log_; }
+  const log::Log& log() const { return *log_; }
+  // REQUIRES: not read_only().
+  const platform::LockFile& probe() const { return attachment_->probe(); }
+
+  TopicOptions Options() const;
+  absl::StatusOr<TopicStats> Stats();
+
+  // Segments and pages ahead, then whatever the dead left. Also for the background thread.
+  absl::Status PrepareAhead();
+  absl::Status LookAfterClaims();
+
+  // Producers register: while there is one, the background thread works for this topic.
+  void AddProducer();
+  void RemoveProducer();
+  // What a producer calls when the tail nears the end of what is prepared. Cheap; empty work without a thread.
+  void CallBackground();
+
+ private:
+  TopicImpl(std::shared_ptr<BusImpl> bus, std::string name, std::unique_ptr<log::Log> log)
+      : bus_(std::move(bus)), name_(std::move(name)), log_(std::move(log)) {}
+
+  const std::shared_ptr<BusImpl> bus_;
+  const std::string name_;
+  const platform::ForkGuard guard_;
+  const std::unique_ptr<log::Log> log_;
+  std::optional<log::Attachment> attachment_;  // not when read_only
+  std::mutex watcher_mutex_;
+  std::optional<log::Watcher> watcher_;
+  std::mutex producers_mutex_;
+  int producers_ = 0;
+  std::shared_ptr<BackgroundWork> work_;  // while producers_ > 0 and the bus has a background thread
+};
+
+}  // namespace libbus::internal
+
+#endif  // LIBBUS_TOPIC_TOPIC_IMPL_H_

@@ -1,0 +1,140 @@
+#include "libbus/topic/waiter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "libbus/platform/seam.h"
+#include "libbus/platform/shared_word.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::internal {
+namespace {
+
+using format::Word;
+using platform::FutexWaiter;
+using platform::Relax;
+using platform::Seam;
+
+// While records flow, the first poll that finds nothing is followed by a pause of this length: a tight poll would take
+// the cache line away from the producer between reserve, fill and commit.
+constexpr int64_t kFlowPause = 800;
+// Polls between two looks at the clock.
+constexpr int kPollsPerClock = 64;
+
+// Bounds of sleeps: doubled from the first to the last. They heal a death between commit and wake, no more.
+constexpr int64_t kFirstBound = 1'000'000;
+constexpr int64_t kLastBound = 100'000'000;
+
+}  // namespace
+
+Waiter::Waiter(TopicImpl& topic, const ConsumerOptions& options)
+    : topic_(topic), wait_(options.wait), spin_(absl::ToInt64Nanoseconds(options.spin)) {
+  if (!topic.read_only()) watcher_.emplace(topic.log(), topic.probe());
+}
+
+void Waiter::Interrupt() {
+  interrupted_.Set();
+  event_.Raise();
+  Seam::FutexWake(event_.futex(), std::numeric_limits<int>::max(), false);
+}
+
+int64_t Waiter::StuckNow() {
+  const int64_t now = Seam::MonotonicNow();
+  if (stuck_since_ != 0) return now;
+  stuck_since_ = now;
+  bound_ = kFirstBound;
+  look_at_ = now + Seam::Bound(bound_);
+  return now;
+}
+
+absl::Status Waiter::Idle(log::Reader& reader) {
+  const int64_t now = StuckNow();
+  flowing_ = false;
+  return now >= look_at_ ? LookAround(reader, now) : absl::OkStatus();
+}
+
+absl::Status Waiter::Wait(log::Reader& reader, int64_t deadline) {
+  if (interrupted_.Take()) return absl::CancelledError("interrupted");
+  int64_t now = StuckNow();
+  if (now < deadline && wait_ != libbus::Wait::kPark) {
+    const int64_t enough = wait_ == libbus::Wait::kSpin ? deadline : stuck_since_ + spin_;
+    if (Poll(reader, std::min({enough, deadline, look_at_}))) return absl::OkStatus();
+    now = Seam::MonotonicNow();
+  }
+  flowing_ = false;
+  if (now < deadline && now < look_at_ && wait_ != libbus::Wait::kSpin) {
+    Park(reader, std::min(deadline, look_at_));
+    if (!reader.Pending()) return absl::OkStatus();
+    now = Seam::MonotonicNow();
+  }
+  if (now >= look_at_) LIBBUS_RETURN_IF_ERROR(LookAround(reader, now));
+  if (interrupted_.Take()) return absl::CancelledError("interrupted");
+  return now < deadline || !reader.Pending() ? absl::OkStatus() : TimedOut(reader);
+}
+
+bool Waiter::Poll(const log::Reader& reader, int64_t until) const {
+  if (flowing_) {
+    const int64_t quiet_until = std::min(until, Seam::MonotonicNow() + kFlowPause);
+    do {
+      for (int i = 0; i < 8; ++i) Relax();
+    } while (Seam::MonotonicNow() < quiet_until);
+  }
+  do {
+    for (int i = 0; i < kPollsPerClock; ++i) {
+      if (!reader.Pending()) return true;
+      Relax();
+    }
+  } while (!interrupted_.Read() && Seam::MonotonicNow() < until);
+  return false;
+}
+
+void Waiter::Park(const log::Reader& reader, int64_t until) {
+  const uint32_t calm = event_.Read();
+  if (interrupted_.Read()) return;
+  const log::SleepPage& page = topic_.log().sleep();
+  // SYNC POINT: sleeper woken. The mark is raised before the kernel compares the word.
+  page.mark().Raise(reader.position());
+  const platform::RecordWordView word = reader.place().segment->view(reader.position());
+  const auto expected = static_cast<uint32_t>(reader.word().bits());
+  const int64_t now = Seam::MonotonicNow();
+  if (now >= until) return;
+  const int64_t timeout = until == std::numeric_limits<int64_t>::max() ? -1 : until - now;
+  const FutexWaiter waiters[] = {{word.futex(), expected, true}, {event_.futex(), calm, false}};
+  if (Seam::FutexWaitAny(waiters, timeout) == -ENOSYS) {
+    // Without futex_waitv an interrupt that comes just now is seen when the bound expires.
+    Seam::FutexWait(word.futex(), expected, timeout < 0 ? kLastBound : std::min(timeout, kLastBound), true);
+  }
+  // Committers wake one. Whoever comes back from a sleep passes it on, if the word he slept on is final.
+  if (!reader.Pending()) Seam::FutexWake(word.futex(), 1, true);
+}
+
+absl::Status Waiter::LookAround(log::Reader& reader, int64_t now) {
+  bound_ = std::min(bound_ * 2, kLastBound);
+  look_at_ = now + Seam::Bound(bound_);
+  const Word word = reader.place().Read();
+  if (word.state() == format::State::kReserved) {
+    if (watcher_) return watcher_->Look(reader.place());
+    topic_.log().sleep().CallForHelp();
+    return absl::OkStatus();
+  }
+  if (word.is_free()) {
+    reader.LearnCommitted();
+    return topic_.log().CheckStillThere();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Waiter::TimedOut(const log::Reader& reader) const {
+  const Word word = reader.place().Read();
+  if (word.state() != format::State::kReserved) {
+    return absl::DeadlineExceededError(
+        fmt::format("{}: no record at {} in time", topic_.log().path(), reader.position()));
+  }
+  return absl::DeadlineExceededError(fmt::format("{}: the record at {} is not committed yet by {}", topic_.log().path(),
+                                                 reader.position(), log::DescribeOwner(topic_.log(), word.owner())));
+}
+
+}  // namespace libbus::internal

@@ -1,0 +1,66 @@
+// How a consumer waits for the word it will read: polls, then sleeps in the kernel, and now and then looks whether
+// somebody died.
+#ifndef LIBBUS_TOPIC_WAITER_H_
+#define LIBBUS_TOPIC_WAITER_H_
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "libbus/log/reader.h"
+#include "libbus/log/slot.h"
+#include "libbus/options.h"
+#include "libbus/platform/local_word.h"
+#include "libbus/topic/topic_impl.h"
+
+namespace libbus::internal {
+
+// One consumer's. Not thread-safe but for Interrupt().
+class Waiter {
+ public:
+  Waiter(TopicImpl& topic, const ConsumerOptions& options);
+
+  // The consumer read something: the next wait begins anew, and close behind it.
+  void Progress() {
+    flowing_ = true;
+    stuck_since_ = 0;
+  }
+
+  // The reader found nothing final. Waits for a change, an interrupt, `deadline` (monotonic ns) or a look that is due;
+  // the caller reads again. OK, DEADLINE_EXCEEDED, CANCELLED, or what Log::CheckStillThere says.
+  absl::Status Wait(log::Reader& reader, int64_t deadline);
+
+  // For who does not wait: looks around when that is due.
+  absl::Status Idle(log::Reader& reader);
+
+  // Any thread, and signal handlers.
+  void Interrupt();
+
+ private:
+  // The time, ns; notes when the reader came to the word where it is stuck.
+  int64_t StuckNow();
+  // True: the word changed.
+  bool Poll(const log::Reader& reader, int64_t until) const;
+  void Park(const log::Reader& reader, int64_t until);
+  // What is due when a word did not change for a while: repair, ask for help, see whether the topic is still there.
+  absl::Status LookAround(log::Reader& reader, int64_t now);
+  absl::Status TimedOut(const log::Reader& reader) const;
+
+  TopicImpl& topic_;
+  const libbus::Wait wait_;
+  const int64_t spin_;  // ns
+  std::optional<log::Watcher> watcher_;
+
+  platform::LocalEvent event_;
+  platform::LocalFlag interrupted_;
+  bool flowing_ = false;
+  // Since when the reader has been at the same word, and when to look around next; 0: it has just come there.
+  int64_t stuck_since_ = 0;
+  int64_t look_at_ = 0;
+  int64_t bound_ = 0;
+};
+
+}  // namespace libbus::internal
+
+#endif  // LIBBUS_TOPIC_WAITER_H_
