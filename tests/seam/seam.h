@@ -1,0 +1,136 @@
+// The seam as tests want it: the shipped code with each access to a shared word and each system call counted, and,
+// where a test says so, killed, failed, bounded otherwise or told another time, boot or mount.
+#ifndef LIBBUS_TESTS_SEAM_SEAM_H_
+#define LIBBUS_TESTS_SEAM_SEAM_H_
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SANITIZE_THREAD__)
+#define LIBBUS_TEST_SHARED_MAPPING 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LIBBUS_TEST_SHARED_MAPPING 1
+#endif
+#endif
+
+namespace libbus::platform {
+
+// What a test may set. One per process; a forked child has its own copy.
+struct SeamControl {
+  // Points: changes of shared bytes, and system calls, in the order in which this process makes them.
+  std::atomic<uint64_t> points{0};
+  uint64_t kill_at = 0;                         // SIGKILL before the point with this number (from 1); 0: never
+  uint64_t stop_at = 0;                         // SIGSTOP before it
+  void (*at_point)(uint64_t number) = nullptr;  // called before each point
+
+  bool no_bounds = false;                // bounded sleeps last an hour: a lost wake-up is a hang
+  std::atomic<int64_t> clock_offset{0};  // added to the monotonic clock, ns
+  int allocate_error = 0;                // what fallocate returns; 0: the truth
+  int sync_error = 0;                    // what fsync and fdatasync return; 0: the truth
+  bool no_waitv = false;                 // futex_waitv is missing
+  uint8_t boot_id = 0;                   // added to the first byte of the boot id: another boot
+  uint64_t mount_id = 0;                 // added to the mount's id: another mount
+
+  std::atomic<uint64_t> copies{0};  // payload copies
+  std::atomic<uint64_t> copied_bytes{0};
+  std::atomic<uint64_t> wakes{0};          // FUTEX_WAKEs on shared words
+  std::atomic<uint64_t> sleeps{0};         // FUTEX_WAITs
+  std::atomic<uint64_t> record_writes{0};  // record words swapped
+};
+inline SeamControl seam_control;
+
+inline void SeamPoint() {
+  const uint64_t number = seam_control.points.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (seam_control.at_point != nullptr) seam_control.at_point(number);
+  if (number == seam_control.kill_at) raise(SIGKILL);
+  if (number == seam_control.stop_at) raise(SIGSTOP);
+}
+
+struct Seam : RealSeam {
+  template <int kOrder>
+  static void Store(WordUse use, uint64_t* word, uint64_t value) {
+    SeamPoint();
+    RealSeam::Store<kOrder>(use, word, value);
+  }
+  static bool CompareExchange(WordUse use, uint64_t* word, uint64_t& expected, uint64_t desired) {
+    SeamPoint();
+    const bool swapped = RealSeam::CompareExchange(use, word, expected, desired);
+    if (swapped && use == WordUse::kRecord) ++seam_control.record_writes;
+    return swapped;
+  }
+  static uint64_t FetchAdd(WordUse use, uint64_t* word, uint64_t n) {
+    SeamPoint();
+    return RealSeam::FetchAdd(use, word, n);
+  }
+  static void CopyPayload(void* to, const void* from, size_t size) {
+    SeamPoint();
+    ++seam_control.copies;
+    seam_control.copied_bytes += size;
+    // In two halves, so that a death finds a payload half written.
+    std::memcpy(to, from, size / 2);
+    SeamPoint();
+    std::memcpy(static_cast<char*>(to) + size / 2, static_cast<const char*>(from) + size / 2, size - size / 2);
+  }
+
+  static int FutexWait(const void* word, uint32_t expected, int64_t timeout_ns, bool shared) {
+    ++seam_control.sleeps;
+    return RealSeam::FutexWait(word, expected, timeout_ns, shared);
+  }
+  static int FutexWaitAny(std::span<const FutexWaiter> waiters, int64_t timeout_ns) {
+    if (seam_control.no_waitv) return -ENOSYS;
+    ++seam_control.sleeps;
+    return RealSeam::FutexWaitAny(waiters, timeout_ns);
+  }
+  static int FutexWake(const void* word, int count, bool shared) {
+    SeamPoint();
+    if (shared) ++seam_control.wakes;
+    return RealSeam::FutexWake(word, count, shared);
+  }
+  static int64_t Bound(int64_t bound_ns) { return seam_control.no_bounds ? 3600 * int64_t{1'000'000'000} : bound_ns; }
+  static int64_t MonotonicNow() { return RealSeam::MonotonicNow() + seam_control.clock_offset.load(); }
+
+  static int Sync(int fd) {
+    SeamPoint();
+    return seam_control.sync_error != 0 ? seam_control.sync_error : RealSeam::Sync(fd);
+  }
+  static int DataSync(int fd) {
+    SeamPoint();
+    return seam_control.sync_error != 0 ? seam_control.sync_error : RealSeam::DataSync(fd);
+  }
+  static int Allocate(int fd, uint64_t size) {
+    SeamPoint();
+    return seam_control.allocate_error != 0 ? seam_control.allocate_error : RealSeam::Allocate(fd, size);
+  }
+  static int Link(const char* from, int to_dir, const char* to_name) {
+    SeamPoint();
+    return RealSeam::Link(from, to_dir, to_name);
+  }
+  static int LockByte(int fd, int type, int64_t byte) {
+    SeamPoint();
+    return RealSeam::LockByte(fd, type, byte);
+  }
+  static int Populate(void* address, size_t size) {
+    SeamPoint();
+    return RealSeam::Populate(address, size);
+  }
+
+  static bool BootId(uint8_t (&id)[16]) {
+    const bool known = RealSeam::BootId(id);
+    id[0] = static_cast<uint8_t>(id[0] + seam_control.boot_id);
+    return known;
+  }
+  static uint64_t MountId(int fd) { return RealSeam::MountId(fd) + seam_control.mount_id; }
+
+#ifdef LIBBUS_TEST_SHARED_MAPPING
+  // To TSan the same file mapped twice is two memories: one mapping for all, or it would prove nothing.
+  static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable);
+#endif
+};
+
+}  // namespace libbus::platform
+
+#endif  // LIBBUS_TESTS_SEAM_SEAM_H_
