@@ -1,0 +1,117 @@
+#include "examples/etl/report.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace etl {
+namespace {
+
+struct Line {
+  std::string label;
+  uint64_t count = 0;
+  std::string note;
+};
+
+// A table that leaves the reader's eye on the labels and the numbers.
+void PrintLines(std::string_view title, const std::vector<Line>& lines) {
+  if (lines.empty()) return;
+  fmt::print("\n  {}\n", title);
+  for (const Line& line : lines) {
+    PrintLine(fmt::format("    {:<44.44} {:>11}  {}", line.label, Grouped(line.count), line.note));
+  }
+}
+
+std::vector<Line> ReasonLines(const Stream& stream) {
+  std::vector<Line> lines;
+  for (const auto& [reason, entry] : stream.reasons) {
+    lines.push_back({reason, entry.count, fmt::format("first: {:.40}", entry.example)});
+  }
+  return lines;
+}
+
+std::string Seconds(absl::Duration duration) { return fmt::format("{:.3f} s", absl::ToDoubleSeconds(duration)); }
+
+void PrintStage(const Stage& stage, uint64_t kills, const std::string& result) {
+  fmt::print("    {:<10} {} run{}, {} kill{}: {}\n", stage.plan().name, stage.runs(), stage.runs() == 1 ? "" : "s",
+             kills, kills == 1 ? "" : "s", result);
+}
+
+void PrintDifference(std::string_view name, uint64_t expected, const Stream& seen, const Difference& difference) {
+  fmt::print("    {:<14} {:>12} {:>12} {:>6} {:>11} {:>13} {:>8}\n", name, Grouped(expected),
+             Grouped(seen.items.size()), difference.lost, difference.duplicated, difference.out_of_order,
+             difference.altered + difference.unexpected);
+}
+
+// As short as one may type it from here.
+std::string Shortest(const std::string& path) {
+  char* here = get_current_dir_name();
+  const std::string prefix = std::string(here == nullptr ? "" : here) + "/";
+  free(here);
+  return path.starts_with(prefix) ? path.substr(prefix.size()) : path;
+}
+
+}  // namespace
+
+std::string Grouped(uint64_t number) {
+  std::string text = std::to_string(number);
+  for (size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
+  return text;
+}
+
+void PrintLine(std::string_view line) { fmt::print("{}\n", line.substr(0, line.find_last_not_of(' ') + 1)); }
+
+void PrintReasons(const Answer& answer, const Stream& dead) {
+  std::vector<Line> filtered;
+  for (const auto& [reason, count] : answer.filtered_reasons) filtered.push_back({reason, count, ""});
+  PrintLines("put aside as dead letters", ReasonLines(dead));
+  PrintLines("filtered", filtered);
+}
+
+void PrintPipeline(const Pipeline& pipeline, const Answer& answer) {
+  const std::vector<Kill> kills = pipeline.kills();
+  const auto count = [&](std::string_view stage) {
+    return static_cast<uint64_t>(
+        std::count_if(kills.begin(), kills.end(), [&](const Kill& kill) { return kill.stage == stage; }));
+  };
+  fmt::print("\nHow the pipeline behaved\n\n");
+  PrintStage(pipeline.extract(), 0, fmt::format("{} records into raw", Grouped(answer.in.items.size())));
+  PrintStage(pipeline.transform(), count("transform"),
+             fmt::format("{} records into clean, {} into dead-letters, {} filtered", Grouped(answer.out.items.size()),
+                         Grouped(answer.dead.items.size()), Grouped(answer.filtered)));
+  PrintStage(pipeline.load(), count("load"), fmt::format("{} rows into SQLite", Grouped(answer.out.items.size())));
+  fmt::print("\n    {:>8}   {:<38} {}\n", "time", "kill -9", "the next run, of itself");
+  for (const Kill& kill : kills) {
+    const std::string what = fmt::format("{} run {}, {} records on", kill.stage, kill.run, Grouped(kill.progress));
+    fmt::print("    {:>8}   {:<38} {}\n", Seconds(kill.when), what, kill.resumed);
+  }
+}
+
+void PrintCheck(const Answer& answer, const Stream& in, const Stream& out, const Stream& dead) {
+  fmt::print("\nCompared with the answer, which was computed from the input without a bus\n\n");
+  fmt::print("    {:<14} {:>12} {:>12} {:>6} {:>11} {:>13} {:>8}\n", "", "expected", "found", "lost", "duplicated",
+             "out of order", "altered");
+  PrintDifference("in (raw)", answer.in.items.size(), in, Compare(answer.in.items, in.items));
+  PrintDifference("out (SQLite)", answer.out.items.size(), out, Compare(answer.out.items, out.items));
+  PrintDifference("dead-lettered", answer.dead.items.size(), dead, Compare(answer.dead.items, dead.items));
+}
+
+void PrintWhereNext(const std::string& programs, const std::string& bus, const std::string& database, Form form,
+                    const Stream& dead) {
+  const std::string tool = access((programs + "/bus").c_str(), X_OK) == 0 ? Shortest(programs + "/bus") : "bus";
+  const std::string command = fmt::format("{} --bus {}", tool, Shortest(bus));
+  fmt::print("\nThe log is still there: {}\n\n", Shortest(bus));
+  fmt::print("    {} info                         the topics, their sizes and ends\n", command);
+  fmt::print("    {} cat dead-letters -n 1        the first record that was put aside\n", command);
+  fmt::print("    {} cat progress                 who started when, and loaded how much\n", command);
+  if (!dead.reasons.empty()) {
+    const libbus::Position position = dead.reasons.begin()->second.position;
+    fmt::print("    {} dump dead-letters {} -n 1   the same record, byte for byte\n", command, position.offset);
+  }
+  fmt::print("    {} verify                       every record against its checksum\n", command);
+  fmt::print("    sqlite3 {} 'SELECT * FROM {} LIMIT 5'\n\n", Shortest(database),
+             form == Form::kDpkg ? "packages" : "records");
+}
+
+}  // namespace etl
