@@ -14,22 +14,25 @@
 #include "bench/lib/contender.h"
 #include "bench/lib/content.h"
 #include "bench/lib/sides.h"
+#include "libbus/platform/shared_word.h"
 
 namespace libbus::bench {
 
-// How long a consumer leaves the line alone after its first failed poll, as libbus does.
+// How long a spinning consumer leaves the line alone after its first failed poll, as libbus does.
 inline constexpr uint64_t kFirstPauseNs = 800;
 
 // Waits for `ready` after one poll has failed, in the way of libbus consumers.
 template <typename Ready>
 void WaitUntilReady(Wait wait, Bell& bell, Ready ready) {
-  if (wait == Wait::kSpin) {
-    SpinUntil(NowNs() + kFirstPauseNs);
-    while (!ready()) {
-    }
+  if (wait == Wait::kPark) {
+    while (!ready()) bell.SleepUnless(ready);
     return;
   }
-  while (!ready()) bell.SleepUnless(ready);
+  const uint64_t quiet_until = NowNs() + kFirstPauseNs;
+  do {
+    for (int i = 0; i < 8; ++i) platform::Relax();
+  } while (NowNs() < quiet_until);
+  while (!ready()) platform::Relax();
 }
 
 template <typename Writer>
