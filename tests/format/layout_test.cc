@@ -33,6 +33,9 @@ TEST(LayoutTest, MagicsReadAsText) {
   EXPECT_EQ(Text(kLocksMagic), "libbusLK");
   EXPECT_EQ(Text(kSleepMagic), "libbusSP");
   EXPECT_EQ(Text(kSegmentMagic), "libbusSG");
+  EXPECT_EQ(Text(kIndexMagic), "libbusIX");
+  EXPECT_EQ(Text(kCursorMagic), "libbusCU");
+  EXPECT_EQ(Text(kSyncFailedMagic), "libbusSF");
 }
 
 TEST(LayoutTest, EveryFileBeginsWithTheSameHeader) {
@@ -53,6 +56,7 @@ TEST(LayoutTest, SizesOfVersionOne) {
   EXPECT_EQ(sizeof(AttributesHeader), 8u);
   EXPECT_EQ(sizeof(ControlHeader), 4096u);
   EXPECT_EQ(sizeof(EpochEntry), 24u);
+  EXPECT_EQ(sizeof(ControlRecord), 16384u);
   EXPECT_EQ(sizeof(LiveWords), 512u);
   EXPECT_EQ(sizeof(Slot), 64u);
   EXPECT_EQ(sizeof(LocksFile), 64u);
@@ -72,10 +76,14 @@ TEST(LayoutTest, PartsOfTheControlFileDoNotOverlap) {
   EXPECT_EQ(kSlotsOffset % kPageSize, 0u);
 }
 
-TEST(LayoutTest, AControlRecordFillsItsCopyAtMost) {
-  EXPECT_LE(sizeof(ControlRecord), kControlCopySize);
+TEST(LayoutTest, AControlRecordFillsItsCopy) {
+  EXPECT_EQ(sizeof(ControlRecord), kControlCopySize);
   EXPECT_EQ(offsetof(ControlRecord, epochs) + kMaxEpochEntries * sizeof(EpochEntry), 16360u);
-  EXPECT_EQ(sizeof(ControlRecord) % 8, 0u) << "it is copied word by word";
+}
+
+TEST(LayoutTest, BytesOfTheLocksFile) {
+  EXPECT_EQ(kAttachByte, 0);
+  EXPECT_EQ(kSyncByte, 1024) << "bytes 1 to 1023 belong to the slots";
 }
 
 // Words of different writers never share a cache line.

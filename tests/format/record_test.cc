@@ -236,6 +236,19 @@ TEST(AttributesTest, UnknownFieldsAreSkippedBySize) {
   EXPECT_EQ(found->key, "key");
 }
 
+// A claim's length is known only when it commits; its room was made when it was reserved.
+TEST(AttributesTest, PayloadLengthCanBeSetLater) {
+  Random random;
+  for (int i = 0; i < 500; ++i) {
+    RandomSpec some(random);
+    some.spec.payload_length = ~uint64_t{0};
+    std::string bytes = Encode(some.spec);
+    some.spec.payload_length = random();
+    SetPayloadLength(reinterpret_cast<std::byte*>(bytes.data()), *some.spec.payload_length);
+    EXPECT_EQ(bytes, Encode(some.spec));
+  }
+}
+
 TEST(AttributesTest, HeadersThatDoNotFitEndTheList) {
   const Exact short_count(std::string(7, '\0'));
   const Exact long_name(ByteString().Add(uint32_t{9}).Add(uint32_t{0}).Add("12345678").str());
