@@ -1,0 +1,187 @@
+// The page, the reader that was written from it, and the library agree on topics of random records: whole ones, in use
+// and closed, and damaged ones.
+#include "tests/docs/format_reader.h"
+
+#include <absl/time/time.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libbus/bus.h"
+#include "tests/docs/format_json.h"
+
+namespace libbus::format {
+namespace {
+
+class Random {
+ public:
+  Random() : engine_(Seed()) {}
+  uint64_t Below(uint64_t n) { return engine_() % n; }
+  std::string Text(uint64_t size) {
+    std::string text(size, '\0');
+    for (char& c : text) c = static_cast<char>(engine_());
+    return text;
+  }
+
+ private:
+  static uint64_t Seed() {
+    const char* wanted = std::getenv("LIBBUS_SEED");
+    const uint64_t seed = wanted ? std::strtoull(wanted, nullptr, 0) : std::random_device()();
+    std::printf("LIBBUS_SEED=%llu\n", static_cast<unsigned long long>(seed));
+    return seed;
+  }
+  std::mt19937_64 engine_;
+};
+
+// A record of random shape, and what it was published with.
+struct Shape {
+  ExpectedRecord record;
+  uint64_t claimed = 0;  // bytes asked for; more than the payload: a claim
+
+  explicit Shape(Random& random) {
+    const uint64_t kind = random.Below(20);
+    record.payload = random.Text(kind == 0 ? 0 : kind == 1 ? 6000 + random.Below(6000) : random.Below(300));
+    record.type = static_cast<uint32_t>(random.Below(1u << 31) * random.Below(2));
+    record.timestamp = static_cast<int64_t>(random.Below(uint64_t{1} << 62));
+    if (random.Below(3) == 0) record.key = random.Text(1 + random.Below(30));
+    if (random.Below(3) == 0) record.source = random.Below(uint64_t{1} << 40);
+    if (random.Below(4) == 0)
+      record.producer = random.Text(1 + random.Below(23)), record.producer_sequence = random.Below(99);
+    for (uint64_t n = random.Below(2) * random.Below(5); n > 0; --n) {
+      record.headers.emplace_back(random.Text(random.Below(12)), random.Text(random.Below(20)));
+    }
+    if (random.Below(4) == 0)
+      claimed = record.payload.size() + random.Below(50), record.payload_length = record.payload.size();
+  }
+
+  absl::StatusOr<Position> PublishTo(Producer& producer) const {
+    std::vector<Header> headers;
+    for (const auto& [name, value] : record.headers) headers.push_back({name, value});
+    RecordOptions options;
+    options.key = record.key;
+    options.headers = headers;
+    options.type = record.type;
+    options.timestamp = absl::FromUnixNanos(record.timestamp);
+    if (record.source) options.source = Position{*record.source};
+    options.producer = record.producer;
+    options.producer_sequence = record.producer_sequence;
+    if (!record.payload_length) return producer.Publish(record.payload, options);
+    auto claim = producer.Claim(claimed, options);
+    if (!claim.ok()) return claim.status();
+    std::memcpy(claim->bytes().data(), record.payload.data(), record.payload.size());
+    return std::move(*claim).Commit(record.payload.size());
+  }
+};
+
+ExpectedRecord FromView(const RecordView& view) {
+  const OwnedRecord owned = view.ToOwned();
+  ExpectedRecord found;
+  found.position = owned.position.offset;
+  found.next = owned.next_position.offset;
+  if (owned.kind == RecordKind::kGap) {
+    found.gap = GapCauseName(owned.gap.cause);
+    found.owner = owned.gap.owner.value_or(0);
+    return found;
+  }
+  found.type = owned.type;
+  found.timestamp = absl::ToUnixNanos(owned.timestamp);
+  found.payload = owned.payload;
+  if (owned.source) found.source = owned.source->offset;
+  found.producer = owned.producer;
+  found.producer_sequence = owned.producer_sequence;
+  found.key = owned.key;
+  found.headers = owned.headers;
+  return found;
+}
+
+class FormatReaderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = (std::filesystem::temp_directory_path() / "libbus-format-XXXXXX").string();
+    ASSERT_NE(mkdtemp(path.data()), nullptr) << path;
+    directory_ = path;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string BusPath() const { return (directory_ / "bus").string(); }
+  std::string TopicPath() const { return BusPath() + "/random"; }
+
+  // Publishes `count` records of random shape from two producers, with claims given up in between.
+  void Fill(Topic& topic, int count) {
+    std::vector<Producer> producers;
+    for (int i = 0; i < 2; ++i) {
+      auto producer = topic.NewProducer();
+      ASSERT_TRUE(producer.ok()) << producer.status();
+      producers.push_back(*std::move(producer));
+    }
+    for (int i = 0; i < count; ++i) {
+      const uint64_t which = random_.Below(2);
+      Shape shape(random_);
+      const auto position = shape.PublishTo(producers[which]);
+      ASSERT_TRUE(position.ok()) << position.status();
+      shape.record.position = position->offset;
+      shape.record.owner = static_cast<uint32_t>(which + 1);
+      published_.push_back(shape.record);
+      if (random_.Below(20) == 0) {
+        auto claim = producers[which].Claim(random_.Below(100));
+        ASSERT_TRUE(claim.ok()) << claim.status();
+      }
+    }
+  }
+
+  // What the reader has to print: what was published, with the gaps that a consumer finds.
+  std::string ExpectedJson(Topic& topic) {
+    std::string text;
+    size_t n = 0;
+    auto consumer = topic.NewConsumer({.gaps = Gaps::kAll});
+    EXPECT_TRUE(consumer.ok()) << consumer.status();
+    for (const RecordView& view : consumer->Records(absl::ZeroDuration())) {
+      const ExpectedRecord found = FromView(view);
+      if (found.gap.empty() && n < published_.size()) {
+        published_[n].next = found.next;
+        text += Json(published_[n++]);
+      } else {
+        text += Json(found);
+      }
+    }
+    EXPECT_EQ(n, published_.size());
+    return text;
+  }
+
+  Random random_;
+  std::filesystem::path directory_;
+  std::vector<ExpectedRecord> published_;
+};
+
+TEST_F(FormatReaderTest, ReadsWhatWasPublished) {
+  std::string expected;
+  {
+    auto bus = Bus::Open(BusPath(), {.create = true, .background = false});
+    ASSERT_TRUE(bus.ok()) << bus.status();
+    auto topic = bus->OpenTopic("random", {.create = true, .segment_size = 8192});
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    ASSERT_NO_FATAL_FAILURE(Fill(*topic, 1000));
+    expected = ExpectedJson(*topic);
+    const ReaderOutcome live = RunReader("topic", TopicPath());
+    EXPECT_EQ(live.exit_code, 0);
+    ASSERT_EQ(live.output, expected) << "while the topic is open";
+    EXPECT_NE(RunReader("control", TopicPath()).output.find("\"state\": \"open\""), std::string::npos);
+  }
+  const ReaderOutcome closed = RunReader("topic", TopicPath());
+  EXPECT_EQ(closed.exit_code, 0);
+  EXPECT_EQ(closed.output, expected);
+  EXPECT_NE(RunReader("control", TopicPath()).output.find("\"state\": \"clean\""), std::string::npos);
+}
+
+}  // namespace
+}  // namespace libbus::format
