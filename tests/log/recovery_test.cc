@@ -1,0 +1,367 @@
+#include "libbus/log/recovery.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "libbus/bus.h"
+#include "libbus/format/layout.h"
+#include "tests/seam/seam.h"
+#include "tests/support/processes.h"
+#include "tests/support/scratch.h"
+
+namespace libbus {
+namespace {
+
+using log::Action;
+using log::RecoveryCase;
+using log::Rest;
+using log::Standing;
+using platform::seam_control;
+using test::Child;
+using test::Scratch;
+
+TEST(RecoveryTable, TakesEveryInputOnce) {
+  for (int standing = 0; standing < log::kStandings; ++standing) {
+    for (int rest = 0; rest < log::kRests; ++rest) {
+      int taken = 0;
+      for (const RecoveryCase& row : log::RecoveryCases()) {
+        const auto& in = row.standing;
+        const bool stands = std::find(in.begin(), in.end(), static_cast<Standing>(standing)) != in.end();
+        const bool rests =
+            row.rest.empty() || std::find(row.rest.begin(), row.rest.end(), static_cast<Rest>(rest)) != row.rest.end();
+        if (!stands || !rests) continue;
+        ++taken;
+        EXPECT_EQ(&log::FindCase(static_cast<Standing>(standing), static_cast<Rest>(rest)), &row);
+      }
+      EXPECT_EQ(taken, 1) << "standing " << standing << ", rest " << rest;
+    }
+  }
+}
+
+TEST(RecoveryTable, SaysHowEachRowArisesAndWhatIsDone) {
+  for (const RecoveryCase& row : log::RecoveryCases()) {
+    EXPECT_FALSE(row.label.empty());
+    EXPECT_FALSE(row.arises.empty()) << row.label;
+    EXPECT_FALSE(row.done.empty()) << row.label;
+  }
+}
+
+// A topic with segments of one page, left OPEN by a process that was killed. Its records are ten letters each, so that
+// each takes 40 bytes: 24 of header, 10 of payload, padded.
+class Recovery : public testing::Test {
+ protected:
+  static constexpr uint64_t kRecordSize = 40;
+  static constexpr uint64_t kFirst = format::kSegmentHeaderSize;
+
+  Recovery() : bus_(scratch_ / "bus") {}
+  ~Recovery() override {
+    seam_control.boot_id = 0;
+    seam_control.mount_id = 0;
+  }
+
+  static std::string Text(uint64_t n) { return "record" + std::to_string(1000 + n); }
+  static uint64_t PositionOf(uint64_t n) { return kFirst + n * kRecordSize; }
+  std::string Path(const std::string& name) const { return bus_ + "/t/" + name; }
+  std::string Segment(uint64_t base) const {
+    char name[32];
+    std::snprintf(name, sizeof(name), "%020llu.seg", static_cast<unsigned long long>(base));
+    return Path(name);
+  }
+
+  absl::StatusOr<Topic> Open(bool read_only = false) const {
+    auto bus = Bus::Open(bus_, {.create = !read_only, .read_only = read_only, .background = false});
+    if (!bus.ok()) return bus.status();
+    return bus->OpenTopic("t", read_only ? TopicOptions{} : TopicOptions{.create = true, .segment_size = 4096});
+  }
+
+  // Publishes `count` records and is killed, or closes.
+  void Publish(uint64_t count, bool killed = true, bool claim = false) const {
+    const int code = Child([&] {
+                       auto topic = Open();
+                       auto producer = topic->NewProducer();
+                       for (uint64_t n = 0; n < count; ++n) {
+                         if (!producer->Publish(Text(n)).ok()) return 1;
+                       }
+                       if (claim && !producer->Claim(10).ok()) return 2;
+                       if (claim) {
+                         auto other = topic->NewProducer();
+                         auto open = producer->Claim(10);
+                         if (!other->Publish(Text(count)).ok()) return 3;
+                         raise(SIGKILL);
+                       }
+                       if (killed) raise(SIGKILL);
+                       return 0;
+                     }).Join();
+    ASSERT_EQ(code, killed ? -SIGKILL : 0);
+  }
+
+  // Overwrites bytes of a segment file.
+  void Write(uint64_t base, uint64_t offset, const std::vector<char>& bytes) const {
+    std::fstream file(Segment(base), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    ASSERT_TRUE(file.good());
+  }
+  void Flip(uint64_t base, uint64_t offset, char bits) const {
+    std::fstream file(Segment(base), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(offset));
+    const char byte = static_cast<char>(file.get() ^ bits);
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.put(byte);
+    ASSERT_TRUE(file.good());
+  }
+
+  // The bytes of every file of the topic.
+  std::map<std::string, std::string> Snapshot() const {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(bus_ + "/t")) {
+      std::ifstream file(entry.path(), std::ios::binary);
+      files[entry.path().filename()] = {std::istreambuf_iterator<char>(file), {}};
+    }
+    return files;
+  }
+
+  struct Content {
+    std::vector<std::string> records;
+    std::vector<Gap> gaps;
+  };
+  static Content ReadAll(Topic& topic) {
+    Content content;
+    auto consumer = topic.NewConsumer({.to = From::End(), .gaps = Gaps::kAll});
+    EXPECT_TRUE(consumer.ok()) << consumer.status();
+    if (!consumer.ok()) return content;
+    for (const RecordView& record : consumer->Records(absl::Seconds(20))) {
+      if (record.kind() == RecordKind::kGap) {
+        content.gaps.push_back(record.gap());
+      } else {
+        content.records.emplace_back(record.text());
+      }
+    }
+    EXPECT_EQ(consumer->status().code(), absl::StatusCode::kOutOfRange) << consumer->status();
+    return content;
+  }
+
+  // Attaches, expects records 0 .. count-1 but for those in `missing`, publishes one more and finds it.
+  void ExpectGoesOn(uint64_t count, const std::vector<uint64_t>& missing, const std::vector<Gap>& gaps) const {
+    auto topic = Open();
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    std::vector<std::string> wanted;
+    for (uint64_t n = 0; n < count; ++n) {
+      if (std::find(missing.begin(), missing.end(), n) == missing.end()) wanted.push_back(Text(n));
+    }
+    Content content = ReadAll(*topic);
+    EXPECT_EQ(content.records, wanted);
+    ASSERT_EQ(content.gaps.size(), gaps.size());
+    for (size_t i = 0; i < gaps.size(); ++i) {
+      EXPECT_EQ(content.gaps[i].cause, gaps[i].cause);
+      EXPECT_EQ(content.gaps[i].from, gaps[i].from);
+      EXPECT_EQ(content.gaps[i].to, gaps[i].to);
+    }
+    auto producer = topic->NewProducer();
+    ASSERT_TRUE(producer.ok()) << producer.status();
+    ASSERT_TRUE(producer->Publish("one more").ok());
+    wanted.push_back("one more");
+    EXPECT_EQ(ReadAll(*topic).records, wanted);
+  }
+
+  // Nobody gets in, with this code and a message that has this in it, and not a byte changes.
+  void ExpectRefused(absl::StatusCode code, const std::string& why, bool readers_too) const {
+    const auto before = Snapshot();
+    auto topic = Open();
+    EXPECT_EQ(topic.status().code(), code) << topic.status();
+    EXPECT_NE(std::string(topic.status().message()).find(why), std::string::npos) << topic.status();
+    auto reader = Open(true);
+    if (readers_too) {
+      EXPECT_EQ(reader.status().code(), code) << reader.status();
+    } else {
+      EXPECT_TRUE(reader.ok()) << reader.status();
+    }
+    EXPECT_EQ(Snapshot(), before);
+  }
+
+  Scratch scratch_;
+  const std::string bus_;
+};
+
+TEST_F(Recovery, TailRecordAndGoesOnInPlace) {
+  Publish(3);
+  ExpectGoesOn(3, {}, {});
+  EXPECT_FALSE(std::filesystem::exists(Segment(8192)));
+}
+
+TEST_F(Recovery, EndLeadsOn) {
+  Publish(150);  // a segment holds (4096 - 64 - 8) / 40 = 100
+  ExpectGoesOn(150, {}, {});
+}
+
+TEST_F(Recovery, DeadClaimBecomesAGap) {
+  Publish(2, true, true);
+  auto topic = Open();
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  const Content content = ReadAll(*topic);
+  EXPECT_EQ(content.records, (std::vector<std::string>{Text(0), Text(1), Text(2)}));
+  ASSERT_EQ(content.gaps.size(), 2u);
+  EXPECT_EQ(content.gaps[0].cause, GapCause::kAborted);
+  EXPECT_EQ(content.gaps[1].cause, GapCause::kDead);
+  EXPECT_EQ(content.gaps[1].owner, 1u);
+  EXPECT_FALSE(content.gaps[1].loss());
+}
+
+TEST_F(Recovery, RottenRecordIsAGapOfItsOwnSize) {
+  Publish(5);
+  Flip(0, PositionOf(2) + 24 + 3, 0x10);
+  ExpectGoesOn(5, {2}, {{GapCause::kDamage, {PositionOf(2)}, {PositionOf(3)}, 1}});
+}
+
+TEST_F(Recovery, HoleIsAGapUpToTheNextRecord) {
+  Publish(5);
+  Flip(0, PositionOf(1) + 4, 0x01);  // the length
+  ExpectGoesOn(5, {1}, {{GapCause::kDamage, {PositionOf(1)}, {PositionOf(2)}, {}}});
+}
+
+TEST_F(Recovery, ZeroedRecordIsAHoleNotTheEnd) {
+  Publish(5);
+  Write(0, PositionOf(1), std::vector<char>(kRecordSize, 0));
+  ExpectGoesOn(5, {1}, {{GapCause::kDamage, {PositionOf(1)}, {PositionOf(2)}, {}}});
+}
+
+TEST_F(Recovery, HoleAtTheEndOfASegmentGoesOnInTheNext) {
+  Publish(105);
+  Flip(0, PositionOf(99) + 5, 0x40);
+  ExpectGoesOn(105, {99}, {{GapCause::kDamage, {PositionOf(99)}, {4096 + kFirst}, {}}});
+}
+
+TEST_F(Recovery, EndWithoutNextIsTheTail) {
+  Publish(100);
+  // One more record made the END and stands in the next segment, which somebody removes.
+  Publish(101);
+  Publish(0);
+  std::filesystem::remove(Segment(4096));
+  std::filesystem::remove(Segment(8192));
+  auto topic = Open();
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto producer = topic->NewProducer();
+  ASSERT_TRUE(producer.ok()) << producer.status();
+  const auto position = producer->Publish("one more");
+  ASSERT_TRUE(position.ok()) << position.status();
+  EXPECT_EQ(position->offset, 4096 + kFirst);
+  const Content content = ReadAll(*topic);
+  ASSERT_EQ(content.records.size(), 101u);
+  EXPECT_EQ(content.records.back(), "one more");
+}
+
+TEST_F(Recovery, DamagedTailIsRefused) {
+  Publish(3);
+  Write(0, PositionOf(3), {0x33, 0x00, 0x40, 0x11});
+  ExpectRefused(absl::StatusCode::kDataLoss, "damaged tail", false);
+}
+
+TEST_F(Recovery, DebrisBehindTheTailIsRefused) {
+  Publish(3);
+  Write(0, PositionOf(3) + 16, {1, 2, 3, 4});
+  ExpectRefused(absl::StatusCode::kDataLoss, "debris", false);
+}
+
+TEST_F(Recovery, AnotherBootIsRefused) {
+  Publish(3);
+  seam_control.boot_id = 1;
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "before this boot", true);
+}
+
+TEST_F(Recovery, AnotherMountIsRefusedForWhoIsAlone) {
+  Publish(3);
+  seam_control.mount_id = 1;
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "another mount", false);
+}
+
+TEST_F(Recovery, AnotherMountPlaysNoPartBesideAWriter) {
+  Publish(3);
+  auto writer = Open();
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  seam_control.mount_id = 1;
+  auto beside = Open();
+  EXPECT_TRUE(beside.ok()) << beside.status();
+}
+
+TEST_F(Recovery, CleanIsTrustedAcrossBootsAndMounts) {
+  Publish(3, false);
+  seam_control.boot_id = 1;
+  seam_control.mount_id = 1;
+  auto reader = Open(true);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(ReadAll(*reader).records.size(), 3u);
+  ExpectGoesOn(3, {}, {});
+}
+
+TEST_F(Recovery, CopiedSegmentIsRefused) {
+  Publish(3);
+  std::filesystem::copy_file(Segment(0), Path("copy"));
+  std::filesystem::rename(Path("copy"), Segment(0));
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "is a copy", true);
+}
+
+TEST_F(Recovery, CopiedCleanTopicIsReadAndNotWritten) {
+  Publish(3, false);
+  std::filesystem::copy(bus_, scratch_ / "copy", std::filesystem::copy_options::recursive);
+  std::filesystem::permissions(scratch_ / "copy", std::filesystem::perms::owner_all);
+  auto bus = Bus::Open(scratch_ / "copy", {.read_only = true});
+  ASSERT_TRUE(bus.ok()) << bus.status();
+  auto reader = bus->OpenTopic("t");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(ReadAll(*reader).records.size(), 3u);
+  auto writing = Bus::Open(scratch_ / "copy");
+  ASSERT_TRUE(writing.ok()) << writing.status();
+  EXPECT_EQ(writing->OpenTopic("t").status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(Recovery, ReplacedLocksFileIsRefused) {
+  Publish(3);
+  std::filesystem::copy_file(Path("locks"), Path("copy"));
+  std::filesystem::rename(Path("copy"), Path("locks"));
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "locks file", false);
+}
+
+TEST_F(Recovery, MissingLocksFileIsRefused) {
+  Publish(3);
+  std::filesystem::remove(Path("locks"));
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "locks file is gone", false);
+}
+
+TEST_F(Recovery, BothControlCopiesDamagedIsRefused) {
+  Publish(3);
+  std::fstream file(Path("control"), std::ios::in | std::ios::out | std::ios::binary);
+  for (const uint64_t offset : format::kControlCopyOffset) {
+    file.seekp(static_cast<std::streamoff>(offset) + 40);
+    file.write("damage", 6);
+  }
+  file.close();
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "both copies", true);
+}
+
+TEST_F(Recovery, OneDamagedControlCopyIsNotMissed) {
+  Publish(3, false);
+  auto read = [&] {
+    auto topic = Open();
+    return topic.ok() ? ReadAll(*topic).records.size() : 0;
+  };
+  // Whichever copy holds now, the other one is a write older: its loss does not matter, and a torn newer one is
+  // ignored.
+  for (const uint64_t offset : format::kControlCopyOffset) {
+    std::fstream file(Path("control"), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(offset) + 16);
+    file.write("damage", 6);
+    file.close();
+    EXPECT_EQ(read(), 3u) << offset;
+  }
+}
+
+}  // namespace
+}  // namespace libbus
