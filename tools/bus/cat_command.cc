@@ -1,0 +1,161 @@
+#include <absl/time/clock.h>
+#include <fmt/format.h>
+#include <libbus/bus.h>
+
+#include <memory>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/json.h"
+#include "tools/bus/output.h"
+#include "tools/bus/record_format.h"
+#include "tools/bus/signals.h"
+#include "tools/bus/values.h"
+
+namespace bustool {
+namespace {
+
+struct CatOptions {
+  std::string topic;
+  std::string range;
+  std::optional<uint64_t> count;
+  bool follow = false;
+  std::string format = "text";
+  std::string gaps = "loss";
+};
+
+class Cat {
+ public:
+  Cat(const Tool& tool, const CatOptions& options) : tool_(tool), options_(options) {}
+
+  int Run();
+
+ private:
+  absl::Status Parse();
+  absl::StatusOr<libbus::Consumer> Open() const;
+  absl::Status Loop(libbus::Consumer& consumer);
+  absl::StatusOr<libbus::RecordView> Next(libbus::Consumer& consumer);
+  void Print(const libbus::RecordView& record);
+  void PrintGap(const libbus::Gap& gap);
+  int ExitCode(const absl::Status& status) const;
+  bool Done() const { return stopped_ || (options_.count && records_ >= *options_.count); }
+
+  const Tool& tool_;
+  const CatOptions& options_;
+  Range range_;
+  libbus::Gaps gaps_ = libbus::Gaps::kLoss;
+  bool json_ = false;
+  RecordFormat format_;
+  std::string line_;
+  uint64_t records_ = 0;
+  uint64_t losses_ = 0;
+  bool stopped_ = false;
+};
+
+absl::Status Cat::Parse() {
+  json_ = tool_.json || options_.format == "ndjson";
+  auto format = ParseFormat(tool_.json ? "ndjson" : options_.format);
+  if (!format.ok()) return format.status();
+  format_ = *std::move(format);
+  const auto gaps = ParseGaps(options_.gaps);
+  if (!gaps.ok()) return gaps.status();
+  gaps_ = *gaps;
+  const auto range = options_.range.empty() ? absl::StatusOr<Range>(Range()) : ParseRange(options_.range, absl::Now());
+  if (!range.ok()) return range.status();
+  range_ = *range;
+  if (!options_.follow && !range_.to) range_.to = libbus::From::End();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<libbus::Consumer> Cat::Open() const {
+  auto topic = tool_.OpenTopic(options_.topic);
+  if (!topic.ok()) return topic.status();
+  return topic->NewConsumer({.from = range_.from, .to = range_.to, .wait = libbus::Wait::kSpinThenPark, .gaps = gaps_});
+}
+
+// What is at hand is printed before there is a wait.
+absl::StatusOr<libbus::RecordView> Cat::Next(libbus::Consumer& consumer) {
+  auto record = consumer.Next(absl::ZeroDuration());
+  if (!absl::IsDeadlineExceeded(record.status()) || !options_.follow) return record;
+  if (!Stdout().Flush()) return absl::CancelledError("stdout: nobody reads it");
+  return consumer.Next();
+}
+
+absl::Status Cat::Loop(libbus::Consumer& consumer) {
+  const InterruptsConsumer interrupts(consumer);
+  while (!Done() && !Interrupted()) {
+    const auto record = Next(consumer);
+    if (!record.ok()) return record.status();
+    Print(*record);
+  }
+  return absl::OkStatus();
+}
+
+void Cat::Print(const libbus::RecordView& record) {
+  if (record.kind() == libbus::RecordKind::kGap) return PrintGap(record.gap());
+  ++records_;
+  line_.clear();
+  format_(record, line_);
+  stopped_ = !Stdout().Write(line_);
+}
+
+void Cat::PrintGap(const libbus::Gap& gap) {
+  if (json_) stopped_ = !Stdout().Write(GapJson(gap));
+  if (gap.loss()) ++losses_;
+  const std::string owner = gap.owner ? fmt::format(", producer slot {}", *gap.owner) : "";
+  tool_.Note(fmt::format("{}: gap from {} to {} ({}{}): {}", options_.topic, gap.from.offset, gap.to.offset,
+                         libbus::GapCauseName(gap.cause), owner,
+                         gap.loss() ? "records may be lost: see bus verify" : "nothing is lost"));
+}
+
+// The end of the range, of the log, of the reader and of the user's patience are all good ends.
+int Cat::ExitCode(const absl::Status& status) const {
+  const bool good =
+      status.ok() || absl::IsOutOfRange(status) || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+  if (!good) {
+    const int code = Tool::Fail(status);
+    return gaps_ == libbus::Gaps::kError && absl::IsDataLoss(status) ? kLoss : code;
+  }
+  tool_.Detail(fmt::format("{}: {} records", options_.topic, records_));
+  return losses_ == 0 ? kOk : kLoss;
+}
+
+int Cat::Run() {
+  BUS_FAIL_IF_ERROR(Parse());
+  auto consumer = Open();
+  BUS_FAIL_IF_ERROR(consumer.status());
+  return ExitCode(Loop(*consumer));
+}
+
+void AddOptions(CLI::App* command, CatOptions& options) {
+  command->add_option("T", options.topic, "the topic")->required();
+  command
+      ->add_option("-o,--offset", options.range,
+                   "A:B or A (start, end, N: position, +N: N-th record, -N: N before the end, @TIME, @-2h)")
+      ->type_name("RANGE");
+  command->add_option("-n,--count", options.count, "stop after so many records")->type_name("N");
+  command->add_flag("-f,--follow", options.follow, "wait for more at the end");
+  command->add_option("--format", options.format, "text, ndjson, hex, raw, or a pattern of %p %s %k %t %y %l %h [text]")
+      ->type_name("FORMAT");
+  command->add_option("--gaps", options.gaps, "which gaps are told: loss, all, or error: stop at the first [loss]")
+      ->type_name("KIND");
+}
+
+}  // namespace
+
+void AddCatCommand(CLI::App& app, Tool& tool) {
+  auto cat_options = std::make_shared<CatOptions>();
+  CLI::App* cat = Tool::AddCommand(app, "cat", "print records", "bus cat orders -o -10 --format '%p %t %k %s\\n'");
+  AddOptions(cat, *cat_options);
+  tool.OnRun(cat, [&tool, cat_options] { return Cat(tool, *cat_options).Run(); });
+
+  auto tail_options = std::make_shared<CatOptions>();
+  tail_options->range = "-10";
+  CLI::App* tail = Tool::AddCommand(app, "tail", "print the last records and follow: cat -f -o -10", "bus tail orders");
+  AddOptions(tail, *tail_options);
+  tool.OnRun(tail, [&tool, tail_options] {
+    tail_options->follow = true;
+    return Cat(tool, *tail_options).Run();
+  });
+}
+
+}  // namespace bustool

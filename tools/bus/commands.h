@@ -1,0 +1,22 @@
+// The commands: one file <name>_command.cc each, one line in main.cc.
+#ifndef LIBBUS_TOOLS_BUS_COMMANDS_H_
+#define LIBBUS_TOOLS_BUS_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+
+#include "tools/bus/tool.h"
+
+namespace bustool {
+
+void AddInitCommand(CLI::App& app, Tool& tool);
+void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, topic ls, ls
+void AddPubCommand(CLI::App& app, Tool& tool);
+void AddCatCommand(CLI::App& app, Tool& tool);  // cat, tail
+void AddDumpCommand(CLI::App& app, Tool& tool);
+void AddInfoCommand(CLI::App& app, Tool& tool);
+void AddVerifyCommand(CLI::App& app, Tool& tool);
+void AddBenchCommand(CLI::App& app, Tool& tool);
+
+}  // namespace bustool
+
+#endif  // LIBBUS_TOOLS_BUS_COMMANDS_H_

@@ -1,0 +1,108 @@
+#include <fmt/format.h>
+#include <libbus/inspect.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <optional>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/json.h"
+#include "tools/bus/output.h"
+#include "tools/bus/values.h"
+
+namespace bustool {
+namespace {
+
+struct DumpArguments {
+  std::string what;
+  std::string position;
+  std::optional<uint64_t> count;
+};
+
+std::string WordJson(const libbus::DumpWord& word) {
+  return JsonObject()
+      .Add("state", word.state)
+      .Add("flags", word.flags)
+      .Add("owner", word.owner)
+      .Add("length", word.length)
+      .Add("check_stored", word.check_stored)
+      .Add("check_computed", word.check_computed)
+      .Object();
+}
+
+std::string FieldJson(const libbus::DumpField& field) {
+  std::string hex;
+  for (const char byte : field.bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return JsonObject()
+      .Add("name", field.name)
+      .Add("offset", field.offset)
+      .Add("hex", hex)
+      .Add("meaning", field.meaning)
+      .Add("right", field.right)
+      .Object();
+}
+
+std::string ItemJson(const libbus::DumpItem& item) {
+  JsonObject object;
+  object.Add("kind", libbus::DumpKindName(item.kind)).Add("file", item.file).Add("offset", item.offset);
+  object.Add("size", item.size);
+  if (item.position) object.Add("position", item.position->offset);
+  if (item.word) object.AddRaw("word", WordJson(*item.word));
+  object.Add("summary", item.summary).Add("damaged", item.damaged);
+  std::vector<std::string> fields;
+  for (const libbus::DumpField& field : item.fields) fields.push_back(FieldJson(field));
+  return object.AddArray("fields", fields).Line();
+}
+
+bool IsFile(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0;
+}
+
+// A word with a slash is a file; any other is a topic, unless there is none and a file has that name.
+bool MeansFile(const Tool& tool, const std::string& what) {
+  if (what.find('/') != std::string::npos) return true;
+  if (!IsFile(what)) return false;
+  const auto bus = tool.BusPath();
+  return !bus.ok() || !libbus::InspectTopic(*bus, what).ok();
+}
+
+absl::StatusOr<libbus::DumpSummary> DumpAny(const Tool& tool, const std::string& what,
+                                            const libbus::DumpOptions& options, const libbus::DumpSink& sink) {
+  if (MeansFile(tool, what)) return libbus::DumpFile(what, options, sink);
+  const auto bus = tool.BusPath();
+  if (!bus.ok()) return bus.status();
+  return libbus::DumpTopic(*bus, what, options, sink);
+}
+
+int Dump(const Tool& tool, const DumpArguments& arguments) {
+  libbus::DumpOptions options{.from = std::nullopt, .count = arguments.count};
+  if (!arguments.position.empty()) {
+    const auto position = ParseNumber(arguments.position);
+    BUS_FAIL_IF_ERROR(position.status());
+    options.from = libbus::Position{*position};
+  }
+  const auto sink = [&](const libbus::DumpItem& item) {
+    return Stdout().Write(tool.json ? ItemJson(item) : libbus::DumpText(item));
+  };
+  const auto summary = DumpAny(tool, arguments.what, options, sink);
+  BUS_FAIL_IF_ERROR(summary.status());
+  tool.Detail(fmt::format("{}: {} records, {} damaged", arguments.what, summary->records, summary->damaged));
+  return summary->damaged == 0 ? kOk : kDamage;
+}
+
+}  // namespace
+
+void AddDumpCommand(CLI::App& app, Tool& tool) {
+  auto arguments = std::make_shared<DumpArguments>();
+  CLI::App* command =
+      Tool::AddCommand(app, "dump", "show the bytes of a topic or a file and what they mean; never writes",
+                       "bus dump orders 64 -n 3\n  bus dump orders.bus/orders/control");
+  command->add_option("T|FILE", arguments->what, "a topic, or a file (damaged or foreign ones too)")->required();
+  command->add_option("POSITION", arguments->position, "begin at the record there (in a foreign file: at that byte)");
+  command->add_option("-n,--count", arguments->count, "so many records (in a foreign file: lines of 16 bytes)")
+      ->type_name("N");
+  tool.OnRun(command, [&tool, arguments] { return Dump(tool, *arguments); });
+}
+
+}  // namespace bustool

@@ -1,0 +1,184 @@
+#include <fmt/format.h>
+#include <libbus/bus.h>
+#include <libbus/inspect.h>
+
+#include <memory>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/json.h"
+#include "tools/bus/output.h"
+
+namespace bustool {
+namespace {
+
+using libbus::SegmentInfo;
+using libbus::SlotInfo;
+using libbus::TopicInfo;
+
+std::string_view TimestampsText(libbus::Timestamps timestamps) {
+  constexpr std::string_view kNames[] = {"coarse", "precise", "none"};
+  const auto i = static_cast<size_t>(timestamps);
+  return i < std::size(kNames) ? kNames[i] : "unknown";
+}
+
+uint64_t Bytes(const TopicInfo& info) {
+  uint64_t bytes = 0;
+  for (const SegmentInfo& segment : info.segments) bytes += segment.size;
+  return bytes;
+}
+
+// How many producers live, where that can be told.
+absl::StatusOr<uint32_t> Living(const Tool& tool, const std::string& topic) {
+  const auto opened = tool.OpenTopic(topic);
+  if (!opened.ok()) return opened.status();
+  const auto stats = opened->Stats();
+  if (!stats.ok()) return stats.status();
+  return stats->producers;
+}
+
+std::string SegmentJson(const SegmentInfo& segment) {
+  return JsonObject()
+      .Add("file", segment.file)
+      .Add("base", segment.base)
+      .Add("size", segment.size)
+      .Add("used", segment.used)
+      .Add("sealed", segment.sealed)
+      .Add("header_right", segment.header_right)
+      .Object();
+}
+
+std::string SlotJson(const SlotInfo& slot) {
+  return JsonObject()
+      .Add("slot", slot.slot)
+      .Add("pid", slot.pid)
+      .AddBytes("name", slot.name)
+      .Add("since", slot.since)
+      .Add("floor", slot.floor.offset)
+      .Object();
+}
+
+void AddOptionsJson(const libbus::TopicOptions& options, JsonObject& object) {
+  if (options.segment_size) object.Add("segment_size", *options.segment_size);
+  if (options.timestamps) object.Add("timestamps", TimestampsText(*options.timestamps));
+  if (options.claim_timeout) {
+    object.Add("claim_timeout_ns", absl::ToInt64Nanoseconds(*options.claim_timeout));
+  }
+}
+
+std::string TopicJson(const TopicInfo& info, const absl::StatusOr<uint32_t>& living) {
+  JsonObject object;
+  object.Add("topic", info.name).Add("uuid", info.uuid).Add("version", info.version).Add("created", info.created);
+  AddOptionsJson(info.options, object);
+  object.Add("state", info.state).Add("epoch", info.epoch).Add("first", info.first.offset).Add("end", info.end.offset);
+  if (living.ok()) object.Add("producers", *living);
+  std::vector<std::string> segments, slots;
+  for (const SegmentInfo& segment : info.segments) segments.push_back(SegmentJson(segment));
+  for (const SlotInfo& slot : info.slots) slots.push_back(SlotJson(slot));
+  return object.AddArray("segments", segments).AddArray("slots", slots).Line();
+}
+
+void Line(std::string& out, std::string_view name, std::string_view value) {
+  fmt::format_to(std::back_inserter(out), "{:<14} {}\n", name, value);
+}
+
+std::string OptionsText(const libbus::TopicOptions& options) {
+  std::string out;
+  Line(out, "segment size", options.segment_size ? fmt::format("{} bytes", *options.segment_size) : "unknown");
+  Line(out, "timestamps", options.timestamps ? TimestampsText(*options.timestamps) : "unknown");
+  Line(out, "claim timeout", options.claim_timeout ? absl::FormatDuration(*options.claim_timeout) : "unknown");
+  return out;
+}
+
+std::string SegmentsText(const TopicInfo& info) {
+  std::string out;
+  Line(out, "segments", fmt::format("{} files, {} bytes", info.segments.size(), Bytes(info)));
+  for (const SegmentInfo& segment : info.segments) {
+    const std::string_view state = segment.sealed ? "full" : segment.base > info.end.offset ? "prepared" : "open";
+    Line(out, "",
+         fmt::format("base {}, {} of {} bytes used, {}{}", segment.base, segment.used, segment.size, state,
+                     segment.header_right ? "" : ", header damaged"));
+  }
+  return out;
+}
+
+std::string SlotsText(const TopicInfo& info, const absl::StatusOr<uint32_t>& living) {
+  std::string out;
+  const std::string alive = living.ok() ? fmt::format("{} alive", *living)
+                                        : fmt::format("unknown ({})", std::string(living.status().message()));
+  Line(out, "producers", alive);
+  for (const SlotInfo& slot : info.slots) {
+    const std::string name = slot.name.empty() ? "" : fmt::format(" \"{}\"", slot.name);
+    Line(out, "", fmt::format("slot {}, process {}{}, since {}", slot.slot, slot.pid, name, TimeText(slot.since)));
+  }
+  return out;
+}
+
+std::string TopicText(const TopicInfo& info, const absl::StatusOr<uint32_t>& living) {
+  std::string out;
+  Line(out, "topic", info.name);
+  Line(out, "uuid", info.uuid.empty() ? "unknown (the control file is damaged)" : info.uuid);
+  Line(out, "version", fmt::format("{}", info.version));
+  Line(out, "created", TimeText(info.created));
+  out += OptionsText(info.options);
+  Line(out, "state", fmt::format("{}, epoch {}", info.state, info.epoch));
+  Line(out, "positions", fmt::format("{} to {}", info.first.offset, info.end.offset));
+  return out + SegmentsText(info) + SlotsText(info, living);
+}
+
+int InfoTopic(const Tool& tool, const std::string& bus, const std::string& topic) {
+  const auto info = libbus::InspectTopic(bus, topic);
+  BUS_FAIL_IF_ERROR(info.status());
+  const auto living = Living(tool, topic);
+  Stdout().Write(tool.json ? TopicJson(*info, living) : TopicText(*info, living));
+  return kOk;
+}
+
+std::string BusText(const libbus::BusInfo& info) {
+  std::string out;
+  Line(out, "bus", info.path);
+  Line(out, "uuid", info.uuid);
+  Line(out, "version", fmt::format("{}", info.version));
+  Line(out, "created", TimeText(info.created));
+  Line(out, "topics", fmt::format("{}", info.topics.size()));
+  for (const std::string& topic : info.topics) {
+    const auto detail = libbus::InspectTopic(info.path, topic);
+    Line(out, "",
+         detail.ok() ? fmt::format("{}: positions {} to {}, {} segments, {} bytes, {}", topic, detail->first.offset,
+                                   detail->end.offset, detail->segments.size(), Bytes(*detail), detail->state)
+                     : fmt::format("{}: {}", topic, std::string(detail.status().message())));
+  }
+  return out;
+}
+
+std::string BusJson(const libbus::BusInfo& info) {
+  std::vector<std::string> topics;
+  for (const std::string& topic : info.topics) topics.push_back(JsonText(topic));
+  return JsonObject()
+      .Add("bus", info.path)
+      .Add("uuid", info.uuid)
+      .Add("version", info.version)
+      .Add("created", info.created)
+      .AddArray("topics", topics)
+      .Line();
+}
+
+int Info(const Tool& tool, const std::string& topic) {
+  const auto bus = tool.BusPath();
+  BUS_FAIL_IF_ERROR(bus.status());
+  if (!topic.empty()) return InfoTopic(tool, *bus, topic);
+  const auto info = libbus::InspectBus(*bus);
+  BUS_FAIL_IF_ERROR(info.status());
+  Stdout().Write(tool.json ? BusJson(*info) : BusText(*info));
+  return kOk;
+}
+
+}  // namespace
+
+void AddInfoCommand(CLI::App& app, Tool& tool) {
+  auto topic = std::make_shared<std::string>();
+  CLI::App* command = Tool::AddCommand(app, "info", "what a bus or a topic is made of", "bus info orders --json");
+  command->add_option("T", *topic, "the topic; none: the bus");
+  tool.OnRun(command, [&tool, topic] { return Info(tool, *topic); });
+}
+
+}  // namespace bustool

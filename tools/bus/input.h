@@ -1,0 +1,47 @@
+// Reads stdin or a file piece by piece: lines, frames, or all of it. A SIGINT ends a wait for more with CANCELLED.
+#ifndef LIBBUS_TOOLS_BUS_INPUT_H_
+#define LIBBUS_TOOLS_BUS_INPUT_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <string>
+
+namespace bustool {
+
+class Input {
+ public:
+  // "-" is stdin.
+  static absl::StatusOr<Input> Open(const std::string& path);
+  Input(Input&& other) noexcept;
+  Input& operator=(Input&&) = delete;
+  ~Input();
+
+  const std::string& name() const { return name_; }
+  // How many pieces were read, for messages: the number of the one read last.
+  uint64_t count() const { return count_; }
+
+  // Each puts the next piece into `piece`; false at the end.
+  // A line, without its newline; a last one without a newline counts.
+  absl::StatusOr<bool> Line(std::string& piece);
+  // u32 little-endian length, then so many bytes. DATA_LOSS is not meant: a frame that is cut off is INVALID_ARGUMENT.
+  absl::StatusOr<bool> Frame(std::string& piece);
+  // Everything that is left, once.
+  absl::StatusOr<bool> All(std::string& piece);
+
+ private:
+  Input(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+  absl::StatusOr<bool> More();
+  absl::StatusOr<bool> Have(size_t size);
+  void Take(size_t size, std::string& piece);
+
+  std::string name_;
+  int fd_;
+  uint64_t count_ = 0;
+  std::string buffer_;
+  size_t used_ = 0;  // bytes of buffer_ that were handed out
+};
+
+}  // namespace bustool
+
+#endif  // LIBBUS_TOOLS_BUS_INPUT_H_

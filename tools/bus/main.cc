@@ -1,0 +1,125 @@
+// bus: looks into and writes to the topics of a bus. Parses the command line and calls what it names; everything else
+// is in the commands and in the library.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/output.h"
+#include "tools/bus/signals.h"
+#include "tools/bus/tool.h"
+
+namespace bustool {
+namespace {
+
+void AddCommands(CLI::App& app, Tool& tool) {
+  AddInitCommand(app, tool);
+  AddTopicCommand(app, tool);
+  AddPubCommand(app, tool);
+  AddCatCommand(app, tool);
+  AddDumpCommand(app, tool);
+  AddInfoCommand(app, tool);
+  AddVerifyCommand(app, tool);
+#if __has_include("tools/bus/bench_command.cc")
+  AddBenchCommand(app, tool);
+#endif
+}
+
+void AddCommonOptions(CLI::App& app, Tool& tool) {
+  app.add_option("--bus", tool.bus_option, "the bus; else BUS_PATH, else ./bus")->type_name("PATH");
+  app.add_flag("--json", tool.json, "one JSON object a line");
+  auto* quiet = app.add_flag("-q,--quiet", tool.quiet, "only data and errors");
+  app.add_flag("-v,--verbose", tool.verbose, "say at the end what was done")->excludes(quiet);
+  app.set_version_flag("--version", "bus 0.1.0");
+}
+
+// The command that was named, the innermost one.
+const CLI::App* Named(const CLI::App& app) {
+  const CLI::App* named = &app;
+  while (!named->get_subcommands().empty()) named = named->get_subcommands().back();
+  return named;
+}
+
+std::vector<std::string> CommandNames(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  return names;
+}
+
+std::vector<std::string> OptionNames(const CLI::App* command) {
+  std::vector<std::string> names;
+  for (; command != nullptr; command = command->get_parent()) {
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  }
+  return names;
+}
+
+// What the word that nobody expected may have been meant to be.
+absl::Status Unexpected(const CLI::App& app, const std::string& word) {
+  const CLI::App* command = Named(app);
+  const bool option = word.starts_with("-");
+  const bool wants_command = !CommandNames(*command).empty();
+  const std::string what = option ? "no such option" : wants_command ? "no such command" : "not expected here";
+  const auto known = option ? OptionNames(command) : CommandNames(*command);
+  const std::string near = Nearest(word.substr(0, word.find('=')), known);
+  const std::string help = command == &app ? "bus --help" : fmt::format("bus {} --help", command->get_name());
+  return UsageError(near.empty() ? fmt::format("{}: {}: see {}", word, what, help)
+                                 : fmt::format("{}: {}: did you mean {}?", word, what, near));
+}
+
+absl::Status WrongUsage(const CLI::App& app, const CLI::ParseError& error) {
+  const auto extras = app.remaining(true);
+  if (!extras.empty()) return Unexpected(app, extras.front());
+  const CLI::App* command = Named(app);
+  const std::string help = command == &app ? "bus --help" : fmt::format("bus {} --help", command->get_name());
+  return UsageError(fmt::format("{}: see {}", error.what(), help));
+}
+
+int Parsed(const CLI::App& app, Tool& tool) {
+  const auto extras = app.remaining(true);
+  if (!extras.empty()) return Tool::Fail(Unexpected(app, extras.front()));
+  if (tool.run) return tool.run();
+  return Tool::Fail(UsageError("no command is named: see bus --help"));
+}
+
+int ParseAndRun(int argc, char** argv) {
+  CLI::App app("Persistent shared-memory message bus: one machine, many processes, no server.", "bus");
+  app.footer("Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with loss, 4 damage, 5 timed out, 130 interrupted.");
+  app.fallthrough();
+  app.allow_extras();
+  Tool tool;
+  AddCommonOptions(app, tool);
+  AddCommands(app, tool);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    Stdout().Write(Named(app)->help());
+    return kOk;
+  } catch (const CLI::CallForVersion& version) {
+    Stdout().Write(fmt::format("{}\n", version.what()));
+    return kOk;
+  } catch (const CLI::ParseError& error) {
+    return Tool::Fail(WrongUsage(app, error));
+  }
+  return Parsed(app, tool);
+}
+
+// A reader that went away is no error; output that could not be written is.
+int WithOutput(int code) {
+  Stdout().Flush();
+  if (Stdout().closed()) return kOk;
+  if (!Stdout().status().ok()) return Tool::Fail(Stdout().status());
+  return Interrupted() ? kInterrupted : code;
+}
+
+}  // namespace
+}  // namespace bustool
+
+int main(int argc, char** argv) {
+  bustool::InstallSignals();
+  return bustool::WithOutput(bustool::ParseAndRun(argc, argv));
+}

@@ -1,0 +1,48 @@
+#include "tools/bus/output.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "tools/bus/signals.h"
+
+namespace bustool {
+namespace {
+
+constexpr size_t kEnough = 64 << 10;
+
+}  // namespace
+
+bool Output::Write(std::string_view bytes) {
+  if (closed_ || !status_.ok()) return false;
+  buffer_ += bytes;
+  return buffer_.size() < kEnough || Flush();
+}
+
+bool Output::Flush() {
+  size_t done = 0;
+  while (done < buffer_.size() && !closed_ && status_.ok()) {
+    const ssize_t written = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (written >= 0) {
+      done += static_cast<size_t>(written);
+    } else if (errno == EPIPE) {
+      closed_ = true;
+    } else if (errno != EINTR) {
+      status_ = absl::UnavailableError(
+          fmt::format("stdout: cannot write: {}: what was written before is whole", std::strerror(errno)));
+    } else if (Interrupted()) {
+      break;
+    }
+  }
+  buffer_.erase(0, done);
+  return buffer_.empty() && !closed_ && status_.ok();
+}
+
+Output& Stdout() {
+  static Output output(STDOUT_FILENO);
+  return output;
+}
+
+}  // namespace bustool

@@ -1,0 +1,35 @@
+// Data for stdout, buffered. Knows when nobody reads any more.
+#ifndef LIBBUS_TOOLS_BUS_OUTPUT_H_
+#define LIBBUS_TOOLS_BUS_OUTPUT_H_
+
+#include <absl/status/status.h>
+
+#include <string>
+#include <string_view>
+
+namespace bustool {
+
+class Output {
+ public:
+  explicit Output(int fd) : fd_(fd) {}
+
+  // False: there is no sense in going on (closed, failed, or interrupted while it waited).
+  bool Write(std::string_view bytes);
+  bool Flush();
+
+  // The reader went away.
+  bool closed() const { return closed_; }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  int fd_;
+  std::string buffer_;
+  bool closed_ = false;
+  absl::Status status_;
+};
+
+Output& Stdout();
+
+}  // namespace bustool
+
+#endif  // LIBBUS_TOOLS_BUS_OUTPUT_H_

@@ -1,0 +1,207 @@
+#include <absl/time/clock.h>
+#include <fmt/format.h>
+#include <libbus/bus.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/input.h"
+#include "tools/bus/json.h"
+#include "tools/bus/output.h"
+#include "tools/bus/signals.h"
+#include "tools/bus/values.h"
+
+namespace bustool {
+namespace {
+
+struct PubOptions {
+  std::string topic;
+  std::vector<std::string> files;
+  bool lines = false;
+  bool ndjson = false;
+  bool frames = false;
+  bool file = false;
+  std::string key;
+  uint32_t type = 0;
+  std::vector<std::string> headers;
+  std::string rate;
+  bool create = false;
+};
+
+// What was published so far.
+struct Published {
+  uint64_t records = 0;
+  std::optional<libbus::Position> first;
+  libbus::Position last;
+};
+
+absl::StatusOr<std::vector<libbus::Header>> ParseHeaders(const std::vector<std::string>& texts) {
+  std::vector<libbus::Header> headers;
+  for (const std::string_view text : texts) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string_view::npos) {
+      return UsageError(fmt::format("--header {}: not a header: use NAME=VALUE", text));
+    }
+    headers.push_back({text.substr(0, equals), text.substr(equals + 1)});
+  }
+  return headers;
+}
+
+// Keeps to so many records a second by waiting before each.
+class Pace {
+ public:
+  explicit Pace(double per_second) : gap_(per_second > 0 ? absl::Seconds(1) / per_second : absl::ZeroDuration()) {}
+
+  void Wait() {
+    if (gap_ == absl::ZeroDuration()) return;
+    next_ = std::max(next_ + gap_, absl::Now() - gap_);
+    // A signal ends the sleep: whoever called looks for it.
+    const timespec left = absl::ToTimespec(std::max(next_ - absl::Now(), absl::ZeroDuration()));
+    ::nanosleep(&left, nullptr);
+  }
+
+ private:
+  absl::Duration gap_;
+  absl::Time next_ = absl::InfinitePast();
+};
+
+class Publisher {
+ public:
+  Publisher(const PubOptions& options, libbus::Producer producer, libbus::RecordOptions record, double rate)
+      : options_(options), producer_(std::move(producer)), record_(record), pace_(rate) {}
+
+  absl::Status PublishAll(Input& input);
+  const Published& published() const { return published_; }
+
+ private:
+  absl::StatusOr<bool> Next(Input& input, std::string& piece);
+  absl::Status Check(const Input& input, const std::string& piece);
+  absl::Status PublishOne(const Input& input, const std::string& piece);
+
+  const PubOptions& options_;
+  libbus::Producer producer_;
+  libbus::RecordOptions record_;
+  Pace pace_;
+  simdjson::dom::parser parser_;
+  Published published_;
+};
+
+absl::StatusOr<bool> Publisher::Next(Input& input, std::string& piece) {
+  if (options_.frames) return input.Frame(piece);
+  if (options_.file) return input.All(piece);
+  return input.Line(piece);
+}
+
+absl::Status Publisher::Check(const Input& input, const std::string& piece) {
+  if (!options_.ndjson) return absl::OkStatus();
+  const auto error = parser_.parse(piece).error();
+  if (error == simdjson::SUCCESS) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format("{}: line {}: not JSON: {} The lines before it were published",
+                                                input.name(), input.count(), simdjson::error_message(error)));
+}
+
+// Whose piece it was, where the library cannot know.
+absl::Status Publisher::PublishOne(const Input& input, const std::string& piece) {
+  const auto position = producer_.Publish(piece, record_);
+  if (!position.ok()) {
+    return absl::Status(position.status().code(), fmt::format("{}: record {}: {}", input.name(), input.count(),
+                                                              std::string(position.status().message())));
+  }
+  ++published_.records;
+  if (!published_.first) published_.first = *position;
+  published_.last = *position;
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::PublishAll(Input& input) {
+  std::string piece;
+  while (true) {
+    const auto more = Next(input, piece);
+    if (!more.ok()) return more.status();
+    if (!*more) return absl::OkStatus();
+    if (auto status = Check(input, piece); !status.ok()) return status;
+    pace_.Wait();
+    if (Interrupted()) return absl::CancelledError(fmt::format("{}: interrupted", input.name()));
+    if (auto status = PublishOne(input, piece); !status.ok()) return status;
+  }
+}
+
+absl::Status PublishInputs(const PubOptions& options, Publisher& publisher) {
+  const std::vector<std::string> stdin_alone = {"-"};
+  for (const std::string& file : options.files.empty() ? stdin_alone : options.files) {
+    auto input = Input::Open(file);
+    if (!input.ok()) return input.status();
+    if (auto status = publisher.PublishAll(*input); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<libbus::Producer> NewProducer(const Tool& tool, const PubOptions& options) {
+  auto bus = tool.OpenBus(false);
+  if (!bus.ok()) return bus.status();
+  auto topic = bus->OpenTopic(options.topic, {.create = options.create});
+  if (!topic.ok()) return topic.status();
+  return topic->NewProducer({.name = "bus pub"});
+}
+
+// Also after an error or a SIGINT: what was published stays published.
+void Tell(const Tool& tool, const PubOptions& options, const Published& published) {
+  if (tool.json) {
+    JsonObject object;
+    object.Add("topic", options.topic).Add("published", published.records);
+    if (published.first) {
+      object.Add("first_position", published.first->offset).Add("last_position", published.last.offset);
+    }
+    Stdout().Write(object.Line());
+  }
+  tool.Detail(fmt::format("{}: published {} records", options.topic, published.records));
+}
+
+int Pub(const Tool& tool, const PubOptions& options) {
+  const auto headers = ParseHeaders(options.headers);
+  BUS_FAIL_IF_ERROR(headers.status());
+  const auto rate = options.rate.empty() ? absl::StatusOr<double>(0.0) : ParseRate(options.rate);
+  BUS_FAIL_IF_ERROR(rate.status());
+  auto producer = NewProducer(tool, options);
+  BUS_FAIL_IF_ERROR(producer.status());
+  const libbus::RecordOptions record{.key = options.key, .headers = *headers, .type = options.type};
+  Publisher publisher(options, *std::move(producer), record, *rate);
+  const absl::Status status = PublishInputs(options, publisher);
+  Tell(tool, options, publisher.published());
+  BUS_FAIL_IF_ERROR(status);
+  return kOk;
+}
+
+void AddInputOptions(CLI::App* command, PubOptions& options) {
+  auto* lines = command->add_flag("--lines", options.lines, "each line is a record (the default)");
+  auto* ndjson = command->add_flag("--ndjson", options.ndjson, "each line is a record, and checked to be JSON");
+  auto* frames = command->add_flag("--frames", options.frames, "u32 little-endian length, then the bytes of a record");
+  auto* file = command->add_flag("--file", options.file, "each file is a record");
+  lines->excludes(ndjson)->excludes(frames)->excludes(file);
+  ndjson->excludes(frames)->excludes(file);
+  frames->excludes(file);
+}
+
+}  // namespace
+
+void AddPubCommand(CLI::App& app, Tool& tool) {
+  auto options = std::make_shared<PubOptions>();
+  CLI::App* command = Tool::AddCommand(app, "pub", "publish what stands in files, or comes from stdin",
+                                       "seq 1000 | bus pub numbers --create --key seq");
+  command->add_option("T", options->topic, "the topic")->required();
+  command->add_option("FILE", options->files, "files to read; none, or \"-\": stdin");
+  AddInputOptions(command, *options);
+  command->add_option("--key", options->key, "key of each record");
+  command->add_option("--type", options->type, "type of each record, a number")->type_name("N");
+  command->add_option("--header", options->headers, "a header of each record; may be repeated")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--rate", options->rate, "at most so many records a second")->type_name("N/s");
+  command->add_flag("--create", options->create, "make the topic if there is none");
+  tool.OnRun(command, [&tool, options] { return Pub(tool, *options); });
+}
+
+}  // namespace bustool

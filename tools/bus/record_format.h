@@ -1,0 +1,25 @@
+// How a record is printed.
+#ifndef LIBBUS_TOOLS_BUS_RECORD_FORMAT_H_
+#define LIBBUS_TOOLS_BUS_RECORD_FORMAT_H_
+
+#include <absl/status/statusor.h>
+#include <libbus/record.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace bustool {
+
+// Appends a record to `out`.
+using RecordFormat = std::function<void(const libbus::RecordView& record, std::string& out)>;
+
+// "text", "ndjson", "hex", "raw", or a pattern with at least one '%'. Anything else is a usage error.
+absl::StatusOr<RecordFormat> ParseFormat(std::string_view text);
+
+// One line of JSON for a gap.
+std::string GapJson(const libbus::Gap& gap);
+
+}  // namespace bustool
+
+#endif  // LIBBUS_TOOLS_BUS_RECORD_FORMAT_H_

@@ -1,0 +1,121 @@
+#include "tools/bus/tool.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+
+namespace bustool {
+namespace {
+
+constexpr char kUsageMark[] = "libbus/usage";
+
+// Whatever a path or a library says, an error is one line.
+std::string OneLine(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return out;
+}
+
+void Say(std::string_view text) { fmt::print(stderr, "bus: {}\n", OneLine(text)); }
+
+size_t Distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t change = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({change, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+bool IsDirectory(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+}  // namespace
+
+CLI::App* Tool::AddCommand(CLI::App& app, const std::string& name, const std::string& what,
+                           const std::string& example) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->fallthrough();
+  command->footer("Example:\n  " + example);
+  return command;
+}
+
+void Tool::OnRun(CLI::App* command, std::function<int()> action) {
+  command->callback([this, action = std::move(action)] { run = action; });
+}
+
+absl::StatusOr<std::string> Tool::BusPath() const {
+  if (!bus_option.empty()) return bus_option;
+  if (const char* path = std::getenv("BUS_PATH"); path != nullptr && *path != '\0') return std::string(path);
+  if (IsDirectory("bus")) return std::string("bus");
+  return UsageError("no bus is named: use --bus PATH, set BUS_PATH, or make one here with \"bus init bus\"");
+}
+
+absl::StatusOr<libbus::Bus> Tool::OpenBus(bool read_only) const {
+  const auto path = BusPath();
+  if (!path.ok()) return path.status();
+  return libbus::Bus::Open(*path, {.read_only = read_only});
+}
+
+absl::StatusOr<libbus::Topic> Tool::OpenTopic(std::string_view name) const {
+  auto bus = OpenBus(true);
+  if (!bus.ok()) return bus.status();
+  return bus->OpenTopic(name);
+}
+
+int Tool::Fail(const absl::Status& status) {
+  Say(std::string(status.message()));
+  if (status.GetPayload(kUsageMark).has_value()) return kUsage;
+  switch (status.code()) {
+    case absl::StatusCode::kDataLoss:
+      return kDamage;
+    case absl::StatusCode::kDeadlineExceeded:
+      return kTimedOut;
+    case absl::StatusCode::kCancelled:
+      return kInterrupted;
+    default:
+      return kFailed;
+  }
+}
+
+void Tool::Note(std::string_view text) const {
+  if (!quiet) Say(text);
+}
+
+void Tool::Detail(std::string_view text) const {
+  if (verbose) Say(text);
+}
+
+absl::Status UsageError(std::string_view text) {
+  absl::Status status = absl::InvalidArgumentError(std::string(text));
+  status.SetPayload(kUsageMark, absl::Cord());
+  return status;
+}
+
+std::string Nearest(std::string_view word, const std::vector<std::string>& known) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(word.size() / 2, 1) + 1;
+  for (const std::string& candidate : known) {
+    const size_t distance = Distance(word, candidate);
+    if (distance >= best_distance) continue;
+    best = candidate;
+    best_distance = distance;
+  }
+  return best;
+}
+
+}  // namespace bustool

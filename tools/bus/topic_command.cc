@@ -1,0 +1,89 @@
+#include <fmt/format.h>
+#include <libbus/bus.h>
+
+#include <memory>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/json.h"
+#include "tools/bus/output.h"
+#include "tools/bus/values.h"
+
+namespace bustool {
+namespace {
+
+struct CreateOptions {
+  std::string name;
+  std::string segment_size;
+  std::string timestamps;
+  std::string claim_timeout;
+};
+
+// Puts the parsed value of an option that was given into a field.
+template <typename T, typename F>
+absl::Status Set(const std::string& text, F parse, std::optional<T>& field) {
+  if (text.empty()) return absl::OkStatus();
+  const auto value = parse(text);
+  if (value.ok()) field = *value;
+  return value.status();
+}
+
+absl::StatusOr<libbus::TopicOptions> TopicOptionsOf(const CreateOptions& options) {
+  libbus::TopicOptions topic;
+  topic.create_new = true;
+  absl::Status status = Set(options.segment_size, ParseSize, topic.segment_size);
+  status.Update(Set(options.timestamps, ParseTimestamps, topic.timestamps));
+  status.Update(Set(options.claim_timeout, ParseDuration, topic.claim_timeout));
+  if (!status.ok()) return status;
+  return topic;
+}
+
+int Create(const Tool& tool, const CreateOptions& options) {
+  const auto topic_options = TopicOptionsOf(options);
+  BUS_FAIL_IF_ERROR(topic_options.status());
+  auto bus = tool.OpenBus(false);
+  BUS_FAIL_IF_ERROR(bus.status());
+  const auto topic = bus->OpenTopic(options.name, *topic_options);
+  BUS_FAIL_IF_ERROR(topic.status());
+  if (tool.json) Stdout().Write(JsonObject().Add("topic", topic->name()).Add("uuid", topic->uuid()).Line());
+  tool.Detail(fmt::format("{}/{}: made topic {}", bus->path(), topic->name(), topic->uuid()));
+  return kOk;
+}
+
+int List(const Tool& tool) {
+  const auto bus = tool.OpenBus(true);
+  BUS_FAIL_IF_ERROR(bus.status());
+  const auto topics = bus->ListTopics();
+  BUS_FAIL_IF_ERROR(topics.status());
+  for (const std::string& topic : *topics) {
+    Stdout().Write(tool.json ? JsonObject().Add("topic", topic).Line() : topic + "\n");
+  }
+  tool.Detail(fmt::format("{}: {} topics", bus->path(), topics->size()));
+  return kOk;
+}
+
+void AddCreate(CLI::App& topic, Tool& tool) {
+  auto options = std::make_shared<CreateOptions>();
+  CLI::App* create = Tool::AddCommand(topic, "create", "make a topic", "bus topic create orders --segment-size 256M");
+  create->add_option("T", options->name, "its name: letters, digits, '_' and '-'")->required();
+  create->add_option("--segment-size", options->segment_size, "bytes of a segment file [64M]")->type_name("SIZE");
+  create->add_option("--timestamps", options->timestamps, "coarse, precise or none [coarse]")->type_name("KIND");
+  create->add_option("--claim-timeout", options->claim_timeout, "when a stalled claim may be revoked, 0: never [10s]")
+      ->type_name("DURATION");
+  tool.OnRun(create, [&tool, options] { return Create(tool, *options); });
+}
+
+void AddList(CLI::App& app, Tool& tool, const std::string& example) {
+  CLI::App* list = Tool::AddCommand(app, "ls", "list the topics", example);
+  tool.OnRun(list, [&tool] { return List(tool); });
+}
+
+}  // namespace
+
+void AddTopicCommand(CLI::App& app, Tool& tool) {
+  CLI::App* topic = Tool::AddCommand(app, "topic", "make and list topics", "bus topic create orders");
+  AddCreate(*topic, tool);
+  AddList(*topic, tool, "bus topic ls");
+  AddList(app, tool, "bus --bus orders.bus ls");
+}
+
+}  // namespace bustool

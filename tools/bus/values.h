@@ -1,0 +1,34 @@
+// Values as they are written on the command line. Errors are usage errors.
+#ifndef LIBBUS_TOOLS_BUS_VALUES_H_
+#define LIBBUS_TOOLS_BUS_VALUES_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+#include <libbus/options.h>
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace bustool {
+
+absl::StatusOr<uint64_t> ParseNumber(std::string_view text);
+// Bytes: a number, or one with K, M, G (1024 each).
+absl::StatusOr<uint64_t> ParseSize(std::string_view text);
+// 10s, 500ms, 1h30m, 0.
+absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
+// Records per second: N or N/s.
+absl::StatusOr<double> ParseRate(std::string_view text);
+absl::StatusOr<libbus::Timestamps> ParseTimestamps(std::string_view text);
+absl::StatusOr<libbus::Gaps> ParseGaps(std::string_view text);
+
+struct Range {
+  libbus::From from = libbus::From::Start();
+  std::optional<libbus::From> to;  // unset: open
+};
+// A:B, A or B empty; a lone A means A:. `now` is what @-2h counts from.
+absl::StatusOr<Range> ParseRange(std::string_view text, absl::Time now);
+
+}  // namespace bustool
+
+#endif  // LIBBUS_TOOLS_BUS_VALUES_H_

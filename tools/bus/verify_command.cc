@@ -1,0 +1,78 @@
+#include <fmt/format.h>
+#include <libbus/inspect.h>
+
+#include <memory>
+
+#include "tools/bus/commands.h"
+#include "tools/bus/json.h"
+#include "tools/bus/output.h"
+#include "tools/bus/signals.h"
+
+namespace bustool {
+namespace {
+
+std::string FindingJson(const libbus::Finding& finding) {
+  JsonObject object;
+  object.Add("kind", finding.damage ? "damage" : "note").Add("file", finding.file);
+  if (finding.offset) object.Add("offset", *finding.offset);
+  if (finding.position) object.Add("position", finding.position->offset);
+  object.Add("what", finding.what);
+  if (!finding.reader.empty()) object.Add("reader_sees", finding.reader);
+  return object.Line();
+}
+
+std::string FindingText(const libbus::Finding& finding) {
+  const std::string position = finding.position ? fmt::format(": position {}", finding.position->offset) : "";
+  const std::string offset = finding.offset ? fmt::format(" (offset {})", *finding.offset) : "";
+  const std::string reader = finding.reader.empty() ? "" : fmt::format("; a reader sees: {}", finding.reader);
+  return fmt::format("{}: {}{}{}: {}{}\n", finding.damage ? "damage" : "note", finding.file, position, offset,
+                     finding.what, reader);
+}
+
+std::string SummaryJson(const std::string& what, const libbus::VerifyReport& report) {
+  return JsonObject()
+      .Add("kind", "summary")
+      .Add("what", what)
+      .Add("topics", report.topics)
+      .Add("segments", report.segments)
+      .Add("records", report.records)
+      .Add("gaps", report.gaps)
+      .Add("open", report.open)
+      .Add("bytes", report.bytes)
+      .Add("damages", report.damages)
+      .Line();
+}
+
+std::string SummaryText(const std::string& what, const libbus::VerifyReport& report) {
+  return fmt::format("{}: {} records in {} segments of {} topics, {} gaps: {}\n", what, report.records, report.segments,
+                     report.topics, report.gaps,
+                     report.damages == 0 ? "whole" : fmt::format("{} damaged places", report.damages));
+}
+
+int Verify(const Tool& tool, const std::string& topic) {
+  const auto bus = tool.BusPath();
+  BUS_FAIL_IF_ERROR(bus.status());
+  const auto sink = [&](const libbus::Finding& finding) {
+    if (Interrupted()) return false;
+    if (tool.quiet && !finding.damage) return true;
+    return Stdout().Write(tool.json ? FindingJson(finding) : FindingText(finding));
+  };
+  const auto report = topic.empty() ? libbus::VerifyBus(*bus, sink) : libbus::VerifyTopic(*bus, topic, sink);
+  BUS_FAIL_IF_ERROR(report.status());
+  const std::string what = topic.empty() ? *bus : fmt::format("{}/{}", *bus, topic);
+  if (!tool.quiet) Stdout().Write(tool.json ? SummaryJson(what, *report) : SummaryText(what, *report));
+  tool.Detail(fmt::format("{}: checked {} bytes", what, report->bytes));
+  return report->damages == 0 ? kOk : kDamage;
+}
+
+}  // namespace
+
+void AddVerifyCommand(CLI::App& app, Tool& tool) {
+  auto topic = std::make_shared<std::string>();
+  CLI::App* command = Tool::AddCommand(app, "verify", "check every byte of a topic, or of all; never writes",
+                                       "bus verify orders && echo whole");
+  command->add_option("T", *topic, "the topic; none: all of the bus");
+  tool.OnRun(command, [&tool, topic] { return Verify(tool, *topic); });
+}
+
+}  // namespace bustool
