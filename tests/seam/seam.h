@@ -3,6 +3,8 @@
 #ifndef LIBBUS_TESTS_SEAM_SEAM_H_
 #define LIBBUS_TESTS_SEAM_SEAM_H_
 
+#include "libbus/platform/seam.h"
+
 #include <atomic>
 #include <cerrno>
 #include <csignal>
