@@ -8,7 +8,7 @@
   format_reader.py example PAGE  the same as `segment` for the hex example of docs/format.md
   format_reader.py hex FILE      a file in the form in which that example is printed
 
-Exit code 0: read to the end. 4: damage, which was also printed as an object.
+Exit code 0: read to the end. 4: damage, which was also printed as an object. 5: made by a newer version.
 """
 
 import json
@@ -291,16 +291,19 @@ def walk(segment):
             yield {"kind": "reserved", "position": position, "next": following, "owner": owner}
             return
         if state == END:
-            yield {"kind": "end", "position": position, "cause": END_CAUSES.get(flags, flags)}
+            yield {"kind": "end", "position": position, "cause": END_CAUSES.get(flags, "unknown")}
             return
         if state == GAP:
-            yield {"kind": "gap", "position": position, "next": following, "cause": GAP_CAUSES.get(flags, flags),
+            yield {"kind": "gap", "position": position, "next": following, "cause": GAP_CAUSES.get(flags, "unknown"),
                    "owner": owner}
         else:
             try:
                 yield dict(record_at(segment, position), next=following)
             except Damage as damage:
                 yield {"kind": "damage", "position": position, "next": following, "why": str(damage)}
+            except NotImplementedError as newer:
+                yield {"kind": "newer", "position": position, "why": str(newer)}
+                return
         position = following
 
 
@@ -309,19 +312,25 @@ def read_topic(directory):
     bases = sorted(int(name[:20]) for name in os.listdir(directory) if re.fullmatch(r"\d{20}\.seg", name))
     if not bases:
         raise Damage(f"{directory}: no segment")
-    base = bases[0]
-    while base is not None:
-        segment = read_segment(os.path.join(directory, f"{base:020d}.seg"), uuid)
-        last = None
+    segment = read_segment(os.path.join(directory, f"{bases[0]:020d}.seg"), uuid)
+    while segment:
+        last = {"kind": "nothing"}
         for item in walk(segment):
+            if last["kind"] != "nothing":
+                yield last
             last = item
-            if item["kind"] != "end":
-                yield item
-        if last is None or last["kind"] not in ("end", "damage"):
-            return
         base = next((other for other in bases if other >= segment.end()), None)
-        if base is None and last["kind"] == "end":
-            yield {"kind": "damage", "position": last["position"], "next": segment.end(), "why": "no next segment"}
+        following = None if base is None else read_segment(os.path.join(directory, f"{base:020d}.seg"), uuid)
+        if last["kind"] == "end" and following is None:
+            last = {"kind": "damage", "position": last["position"], "next": segment.end(), "why": "no next segment"}
+        lost = last["kind"] == "damage" and last["next"] == segment.end()
+        if lost and following and following.word_at(following.first()) != 0:
+            last["next"] = following.first()
+        elif last["kind"] != "end":
+            following = None
+        if last["kind"] not in ("end", "nothing"):
+            yield last
+        segment = following
 
 
 # --- the example on the page -----------------------------------------------------------------------------------------
@@ -394,15 +403,18 @@ def main():
         with open(path, "rb") as file:
             print("\n".join(hex_lines(file.read())))
         return 0
-    damaged = False
+    kinds = set()
     try:
         for item in items_of(mode, path):
-            damaged |= item.get("kind") == "damage"
+            kinds.add(item.get("kind"))
             print(json.dumps(item))
     except Damage as damage:
+        kinds.add("damage")
         print(json.dumps({"kind": "damage", "why": str(damage)}))
-        damaged = True
-    return 4 if damaged else 0
+    except NotImplementedError as newer:
+        kinds.add("newer")
+        print(json.dumps({"kind": "newer", "why": str(newer)}))
+    return 5 if "newer" in kinds else 4 if "damage" in kinds else 0
 
 
 if __name__ == "__main__":

@@ -7,17 +7,21 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "libbus/bus.h"
+#include "libbus/format/word.h"
 #include "tests/docs/format_json.h"
 
 namespace libbus::format {
@@ -181,6 +185,124 @@ TEST_F(FormatReaderTest, ReadsWhatWasPublished) {
   EXPECT_EQ(closed.exit_code, 0);
   EXPECT_EQ(closed.output, expected);
   EXPECT_NE(RunReader("control", TopicPath()).output.find("\"state\": \"clean\""), std::string::npos);
+}
+
+// --- damage
+// -----------------------------------------------------------------------------------------------------------
+
+// What the reader printed, without its reasons.
+std::string WithoutReasons(const std::string& output) {
+  std::string text;
+  std::istringstream in(output);
+  for (std::string line; std::getline(in, line);) text += line.substr(0, line.find(", \"why\"")) + "\n";
+  return text;
+}
+
+// The same from a consumer: records as they were published, gaps as it tells them.
+std::string ConsumerLines(const std::string& path, const std::map<uint64_t, ExpectedRecord>& published) {
+  auto bus = Bus::Open(path, {.read_only = true});
+  auto topic = bus->OpenTopic("random");
+  if (!topic.ok()) return topic.status().ToString();
+  auto consumer = topic->NewConsumer({.gaps = Gaps::kAll});
+  std::string text;
+  for (const RecordView& view : consumer->Records(absl::ZeroDuration())) {
+    const ExpectedRecord found = FromView(view);
+    const auto record = published.find(found.position);
+    if (found.gap.empty() && record != published.end()) {
+      EXPECT_EQ(found.payload, record->second.payload);
+      text += Json(record->second);
+    } else if (found.gap == "damage") {
+      text += fmt::format("{{\"kind\": \"damage\", \"position\": {}, \"next\": {}\n", found.position, found.next);
+    } else {
+      text += Json(found);
+    }
+  }
+  const absl::StatusCode code = consumer->status().code();
+  const uint64_t at = consumer->position().offset;
+  // Damage behind which nothing can be read, or a record that a newer version wrote.
+  if (code == absl::StatusCode::kDataLoss) {
+    text += fmt::format("{{\"kind\": \"damage\", \"position\": {}, \"next\": nothing\n", at);
+  }
+  if (code == absl::StatusCode::kUnimplemented) text += fmt::format("{{\"kind\": \"newer\", \"position\": {}\n", at);
+  return text;
+}
+
+// The reader says more than a consumer about where the two stop: how far damage goes behind which nothing can be read,
+// and that a record is in the making.
+std::string WithoutLastWords(const std::string& text, bool gave_up) {
+  const size_t last = text.rfind("{\"kind\"");
+  if (last == std::string::npos) return text;
+  if (text.compare(last, 19, "{\"kind\": \"reserved\"") == 0) return text.substr(0, last);
+  return gave_up ? text.substr(0, text.find("\"next\"", last)) + "\"next\": nothing\n" : text;
+}
+
+std::vector<std::filesystem::path> SegmentFiles(const std::filesystem::path& topic) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(topic)) {
+    if (entry.path().extension() == ".seg") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+void Overwrite(const std::filesystem::path& path, uint64_t at, const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(at)).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+// Changes a few bytes somewhere behind the segments' headers.
+void DamageAnywhere(Random& random, const std::filesystem::path& topic) {
+  const auto files = SegmentFiles(topic);
+  const auto& path = files[random.Below(files.size())];
+  const uint64_t at = 64 + random.Below(std::filesystem::file_size(path) - 64 - 8);
+  Overwrite(path, at, random.Text(1 + random.Below(8)));
+}
+
+// Puts another state or another flag into a record's word; the check stays right or is made right.
+void DamageWord(Random& random, const std::filesystem::path& topic, uint64_t position) {
+  const auto files = SegmentFiles(topic);
+  const auto behind = std::upper_bound(files.begin(), files.end(), topic / fmt::format("{:020}.seg", position));
+  std::ifstream in(*std::prev(behind), std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(in), {});
+  SegmentHeader header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  uint64_t bits;
+  std::memcpy(&bits, bytes.data() + (position - header.base), sizeof(bits));
+  const std::array states = {State::kFree, State::kReserved, State::kData, State::kGap, State::kEnd, State::kInner};
+  Word word = Word(bits).WithState(states[random.Below(states.size())]);
+  if (random.Below(3) == 0) {
+    const auto flags = static_cast<uint8_t>(random.Below(64));
+    word = MakeWord(TopicSeed::Of(header.header.uuid), position, word.state(), flags, word.owner(), word.length());
+  }
+  bits = word.bits();
+  Overwrite(*std::prev(behind), position - header.base, std::string(reinterpret_cast<const char*>(&bits), 8));
+}
+
+TEST_F(FormatReaderTest, ReadsDamageAsTheLibraryDoes) {
+  {
+    auto bus = Bus::Open(BusPath(), {.create = true, .background = false});
+    auto topic = bus->OpenTopic("random", {.create = true, .segment_size = 4096});
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    ASSERT_NO_FATAL_FAILURE(Fill(*topic, 60));
+    ExpectedJson(*topic);  // fills in where each record ends
+  }
+  std::map<uint64_t, ExpectedRecord> published;
+  for (const ExpectedRecord& record : published_) published[record.position] = record;
+  int damaged = 0;
+  for (int round = 0; round < 25; ++round) {
+    const auto copy = directory_ / "copy";
+    std::filesystem::remove_all(copy);
+    std::filesystem::copy(BusPath(), copy, std::filesystem::copy_options::recursive);
+    std::filesystem::permissions(copy, std::filesystem::perms::owner_all);
+    for (uint64_t n = 1 + random_.Below(3); n > 0; --n) DamageAnywhere(random_, copy / "random");
+    if (round % 2 == 0) DamageWord(random_, copy / "random", published_[random_.Below(published_.size())].position);
+    const ReaderOutcome outcome = RunReader("topic", copy / "random");
+    const std::string expected = ConsumerLines(copy, published);
+    const std::string found = WithoutLastWords(WithoutReasons(outcome.output), expected.ends_with("nothing\n"));
+    ASSERT_EQ(found, expected) << "round " << round;
+    damaged += outcome.exit_code != 0;
+  }
+  EXPECT_GT(damaged, 12) << "most changes hit something";
 }
 
 }  // namespace

@@ -159,6 +159,32 @@ TEST_F(GoldenTest, HeadersHold) {
   }
 }
 
+// Fills in what stands in a DATA record; false if it does not verify.
+bool ReadRecord(const SegmentBytes& segment, TopicSeed seed, Word word, ExpectedRecord& found) {
+  const auto header = segment.Get<RecordHeader>(found.position);
+  const auto body = segment.Body(found.position, word.length());
+  const auto extent = VerifyRecord(seed, found.position, header, body);
+  if (!extent) return false;
+  found.type = header.type;
+  found.timestamp = header.timestamp;
+  found.payload.assign(reinterpret_cast<const char*>(body.data()) + extent->attributes, extent->payload);
+  if (extent->attributes == 0) return true;
+  const auto attributes = ParseAttributes(body.first(extent->attributes));
+  if (!attributes) return false;
+  found.payload_length = attributes->payload_length;
+  found.source = attributes->source;
+  found.producer = attributes->producer;
+  found.producer_sequence = attributes->producer_sequence;
+  found.key = attributes->key;
+  auto rest = attributes->headers;
+  for (std::string_view name, value; NextHeader(rest, name, value);) found.headers.emplace_back(name, value);
+  return true;
+}
+
+std::string CauseOfGap(Word gap) {
+  return gap.flags() == kGapDead ? "dead" : gap.flags() == kGapAborted ? "aborted" : "unexpected";
+}
+
 // Everything up to the first FREE word, as JSON lines.
 std::string Walk(const std::string& topic) {
   std::string text;
@@ -167,43 +193,20 @@ std::string Walk(const std::string& topic) {
   for (uint64_t position = kSegmentHeaderSize;;) {
     const Word word(segment.Get<uint64_t>(position));
     const uint64_t end = segment.header.base + segment.header.file_size;
+    const Verdict verdict = Judge(seed, position, word, end - position);
+    if (verdict == Verdict::kFree) return text;
+    if (verdict == Verdict::kEnd) {
+      segment = SegmentBytes(SegmentPath(topic, end));
+      position = end + kSegmentHeaderSize;
+      continue;
+    }
     ExpectedRecord found;
     found.position = position;
     found.next = position + word.size();
     found.owner = word.owner();
-    switch (Judge(seed, position, word, end - position)) {
-      case Verdict::kEnd:
-        segment = SegmentBytes(SegmentPath(topic, end));
-        position = end + kSegmentHeaderSize;
-        continue;
-      case Verdict::kGap:
-        found.gap = word.flags() == kGapDead ? "dead" : word.flags() == kGapAborted ? "aborted" : "?";
-        break;
-      case Verdict::kData: {
-        const auto header = segment.Get<RecordHeader>(position);
-        const auto body = segment.Body(position, word.length());
-        const auto extent = VerifyRecord(seed, position, header, body);
-        if (!extent) return text + "a record does not verify";
-        found.type = header.type;
-        found.timestamp = header.timestamp;
-        found.payload.assign(reinterpret_cast<const char*>(body.data()) + extent->attributes, extent->payload);
-        if (extent->attributes == 0) break;
-        const auto attributes = ParseAttributes(body.first(extent->attributes));
-        if (!attributes) return text + "attributes do not parse";
-        found.payload_length = attributes->payload_length;
-        found.source = attributes->source;
-        found.producer = attributes->producer;
-        found.producer_sequence = attributes->producer_sequence;
-        found.key = attributes->key;
-        auto rest = attributes->headers;
-        for (std::string_view name, value; NextHeader(rest, name, value);) found.headers.emplace_back(name, value);
-        break;
-      }
-      case Verdict::kFree:
-        return text;
-      default:
-        return text + "neither record nor gap";
-    }
+    if (verdict == Verdict::kGap) found.gap = CauseOfGap(word);
+    const bool data = verdict == Verdict::kData && ReadRecord(segment, seed, word, found);
+    if (!data && verdict != Verdict::kGap) return text + "a record does not verify";
     text += Json(found);
     position = found.next;
   }
