@@ -1,5 +1,7 @@
 #include "examples/etl/answer.h"
 
+#include <fmt/format.h>
+
 #include "examples/etl/database.h"
 #include "examples/etl/parse.h"
 
@@ -13,6 +15,11 @@ void Count(Stream& stream, const std::string& reason, std::string_view record, l
   CutLine(record, line);
   entry.example = Printable(Trim(line));
   entry.position = position;
+}
+
+void CountGap(const libbus::Gap& gap, Stream& stream) {
+  if (gap.loss()) Die(fmt::format("damage from position {} to {}: try bus verify", gap.from.offset, gap.to.offset));
+  ++stream.unfinished;
 }
 
 void AddRecord(uint64_t number, std::string_view record, const Outcome& outcome, Answer& answer) {
@@ -57,9 +64,10 @@ Answer ComputeAnswer(const Input& input, uint64_t generations) {
 
 Stream ReadTopic(libbus::Bus& bus, std::string_view name) {
   libbus::Topic topic = Must(bus.OpenTopic(name));
-  libbus::Consumer consumer = Must(topic.NewConsumer({.gaps = libbus::Gaps::kError}));
+  libbus::Consumer consumer = Must(topic.NewConsumer({.gaps = libbus::Gaps::kAll}));
   Stream stream;
   for (const libbus::RecordView& record : consumer.Records(absl::ZeroDuration())) {
+    if (record.kind() == libbus::RecordKind::kGap) CountGap(record.gap(), stream);
     if (record.type() != kRecord) continue;
     const std::string reason = HeaderValue(record, kReason);
     stream.items.push_back({record.producer_sequence(), Digest(record.text(), reason)});

@@ -22,6 +22,7 @@ struct Stream {
   };
   std::vector<Item> items;
   std::map<std::string, Reason> reasons;
+  uint64_t unfinished = 0;  // records that a producer had begun when it was killed; nobody ever saw them
 };
 
 struct Answer {

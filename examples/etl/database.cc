@@ -53,8 +53,8 @@ Statement& Statement::Bind(int index, int64_t value) {
 }
 
 Statement& Statement::Bind(int index, std::string_view value) {
-  Check(database_,
-        sqlite3_bind_text(statement_.get(), index, value.data(), static_cast<int>(value.size()), SQLITE_STATIC));
+  const char* text = value.empty() ? "" : value.data();  // a view of nothing would be NULL
+  Check(database_, sqlite3_bind_text(statement_.get(), index, text, static_cast<int>(value.size()), SQLITE_STATIC));
   return *this;
 }
 

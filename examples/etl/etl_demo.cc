@@ -86,13 +86,18 @@ std::vector<std::string> Files(const Options& options) {
   return Must(DefaultFiles(options.status, options.lists));
 }
 
+std::string Size(size_t bytes) {
+  if (bytes < 10'000) return fmt::format("{} bytes", Grouped(bytes));
+  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+}
+
 void PrintInput(const std::vector<std::string>& files, const Input& input, uint64_t generations,
                 const Options& options) {
   fmt::print(
       "libbus demo: extract -> transform -> load, three programs joined by topics, and somebody who kills them\n\n");
   fmt::print("  input  {}{}\n", files.front(), files.size() > 1 ? fmt::format(" and {} more", files.size() - 1) : "");
-  fmt::print("         {} records, {:.1f} MB of {}", Grouped(input.records.size()),
-             static_cast<double>(input.bytes) / 1e6, FormName(input.form));
+  fmt::print("         {} record{}, {} of {}", Grouped(input.records.size()), input.records.size() == 1 ? "" : "s",
+             Size(input.bytes), FormName(input.form));
   if (generations > 1) {
     fmt::print("; read {} times: {} records", Grouped(generations), Grouped(input.records.size() * generations));
   }
@@ -169,7 +174,7 @@ int Report(libbus::Bus& bus, const Options& options, const Workspace& workspace,
   difference += Compare(answer.dead.items, dead.items);
   PrintData(workspace.database(), form);
   PrintReasons(answer, dead);
-  PrintPipeline(pipeline, answer);
+  PrintPipeline(pipeline, answer, in.unfinished + dead.unfinished + ReadTopic(bus, kClean).unfinished);
   PrintCheck(answer, in, out, dead);
   PrintWhereNext(DirectoryOfPrograms(), workspace.bus(), workspace.database(), form, dead);
   return PrintVerdict(difference, answer, pipeline, in, out, dead, options) ? 0 : 1;

@@ -71,7 +71,7 @@ Pipeline::Pipeline(libbus::Bus& bus, PipelineOptions options)
 
 absl::Status Pipeline::Run() {
   started_ = absl::Now();
-  const absl::Status status = RunToEnd();
+  absl::Status status = RunToEnd();
   elapsed_ = absl::Now() - started_;
   for (Stage* stage : {&extract_, &transform_, &load_}) stage->End();
   if (terminal_) fmt::print(stderr, "\r\x1b[K");
@@ -82,8 +82,8 @@ absl::Status Pipeline::RunToEnd() {
   while (!Done()) {
     if (g_signal != 0) return absl::CancelledError("interrupted");
     if (absl::Now() - started_ > options_.timeout) return TimedOut();
-    if (const absl::Status status = StepAll(); !status.ok()) return status;
-    if (const absl::Status status = WaitForNews(); !status.ok()) return status;
+    if (absl::Status status = StepAll(); !status.ok()) return status;
+    if (absl::Status status = WaitForNews(); !status.ok()) return status;
     ShowProgress();
   }
   return LookAtAll().status();
@@ -94,7 +94,7 @@ absl::Status Pipeline::StepAll() {
     const absl::StatusOr<bool> killed = stage->Step();
     if (!killed.ok()) return killed.status();
     if (!*killed) continue;
-    if (const absl::Status status = NoteKill(*stage); !status.ok()) return status;
+    if (absl::Status status = NoteKill(*stage); !status.ok()) return status;
     stage->Restart();
   }
   FeedExtract();

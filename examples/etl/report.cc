@@ -65,11 +65,11 @@ void PrintLine(std::string_view line) { fmt::print("{}\n", line.substr(0, line.f
 void PrintReasons(const Answer& answer, const Stream& dead) {
   std::vector<Line> filtered;
   for (const auto& [reason, count] : answer.filtered_reasons) filtered.push_back({reason, count, ""});
-  PrintLines("put aside as dead letters", ReasonLines(dead));
-  PrintLines("filtered", filtered);
+  PrintLines("put aside as dead letters, of all that was read", ReasonLines(dead));
+  PrintLines("filtered, of all that was read", filtered);
 }
 
-void PrintPipeline(const Pipeline& pipeline, const Answer& answer) {
+void PrintPipeline(const Pipeline& pipeline, const Answer& answer, uint64_t unfinished) {
   const std::vector<Kill> kills = pipeline.kills();
   const auto count = [&](std::string_view stage) {
     return static_cast<uint64_t>(
@@ -83,8 +83,12 @@ void PrintPipeline(const Pipeline& pipeline, const Answer& answer) {
   PrintStage(pipeline.load(), count("load"), fmt::format("{} rows into SQLite", Grouped(answer.out.items.size())));
   fmt::print("\n    {:>8}   {:<38} {}\n", "time", "kill -9", "the next run, of itself");
   for (const Kill& kill : kills) {
-    const std::string what = fmt::format("{} run {}, {} records on", kill.stage, kill.run, Grouped(kill.progress));
+    const std::string what = fmt::format("{} run {}, after {} records", kill.stage, kill.run, Grouped(kill.progress));
     fmt::print("    {:>8}   {:<38} {}\n", Seconds(kill.when), what, kill.resumed);
+  }
+  if (unfinished > 0) {
+    fmt::print("\n    Half written when their writer died: {} record{}. They became gaps, which consumers step over.\n",
+               unfinished, unfinished == 1 ? "" : "s");
   }
 }
 
@@ -101,15 +105,18 @@ void PrintWhereNext(const std::string& programs, const std::string& bus, const s
                     const Stream& dead) {
   const std::string tool = access((programs + "/bus").c_str(), X_OK) == 0 ? Shortest(programs + "/bus") : "bus";
   const std::string command = fmt::format("{} --bus {}", tool, Shortest(bus));
-  fmt::print("\nThe log is still there: {}\n\n", Shortest(bus));
-  fmt::print("    {} info                         the topics, their sizes and ends\n", command);
-  fmt::print("    {} cat dead-letters -n 1        the first record that was put aside\n", command);
-  fmt::print("    {} cat progress                 who started when, and loaded how much\n", command);
+  std::vector<std::pair<std::string, std::string>> commands = {
+      {"info", "the topics, their sizes and ends"},
+      {"cat dead-letters -n 1", "the first record that was put aside"},
+      {"cat progress", "who started when, and loaded how much"},
+      {"verify", "every record against its checksum"}};
   if (!dead.reasons.empty()) {
     const libbus::Position position = dead.reasons.begin()->second.position;
-    fmt::print("    {} dump dead-letters {} -n 1   the same record, byte for byte\n", command, position.offset);
+    commands.insert(commands.begin() + 2, {fmt::format("dump dead-letters {} -n 1", position.offset),
+                                           "a record that was put aside, byte for byte"});
   }
-  fmt::print("    {} verify                       every record against its checksum\n", command);
+  fmt::print("\nThe log is still there: {}\n\n", Shortest(bus));
+  for (const auto& [words, meaning] : commands) fmt::print("    {} {:<30} # {}\n", command, words, meaning);
   fmt::print("    sqlite3 {} 'SELECT * FROM {} LIMIT 5'\n\n", Shortest(database),
              form == Form::kDpkg ? "packages" : "records");
 }

@@ -22,8 +22,8 @@ void PrintData(const std::string& database, Form form);
 // Why records were put aside or left out.
 void PrintReasons(const Answer& answer, const Stream& dead);
 
-// What each stage did, and each kill.
-void PrintPipeline(const Pipeline& pipeline, const Answer& answer);
+// What each stage did, and each kill. `unfinished`: records that were half written when their producer was killed.
+void PrintPipeline(const Pipeline& pipeline, const Answer& answer, uint64_t unfinished);
 
 // Each stream beside its answer.
 void PrintCheck(const Answer& answer, const Stream& in, const Stream& out, const Stream& dead);

@@ -23,6 +23,10 @@ FROM records;
 CREATE TEMP TABLE sample AS SELECT * FROM packages WHERE generation = 0;
 )sql";
 
+// A package may stand in more than one list.
+constexpr const char* kSums = R"sql(
+SELECT count(*), count(DISTINCT package), (SELECT sum(kib) FROM
+  (SELECT max(installed_kib) AS kib FROM sample GROUP BY package)), count(DISTINCT email) FROM sample)sql";
 constexpr const char* kSections = R"sql(
 SELECT section, count(*), printf('%.1f GiB', sum(installed_kib) / 1048576.0) FROM sample
 WHERE section <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 8)sql";
@@ -41,7 +45,7 @@ SELECT json_extract(body, '$.text'), json_extract(body, '$.words'), '' FROM samp
 
 // A text that may be longer than its column, cut between characters.
 std::string Cut(const std::string& raw, size_t width) {
-  const std::string text = Printable(raw);
+  std::string text = Printable(raw);
   if (text.size() <= width) return text;
   size_t end = width - 3;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
@@ -67,8 +71,7 @@ void PrintQuery(Database& database, std::string_view title, const char* sql) {
 
 void PrintPackages(Database& database) {
   database.Run(kPackages);
-  Statement sums(database,
-                 "SELECT count(*), count(DISTINCT package), sum(installed_kib), count(DISTINCT email) FROM sample");
+  Statement sums(database, kSums);
   sums.Step();
   fmt::print("\n  {} paragraphs about {} packages by {} maintainers; installed, all of them take {:.1f} GiB\n",
              Grouped(static_cast<uint64_t>(sums.Int(0))), Grouped(static_cast<uint64_t>(sums.Int(1))),

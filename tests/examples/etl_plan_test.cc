@@ -1,8 +1,7 @@
 // The plan that makes every kill hit a stage in the middle of its work.
-#include "examples/etl/plan.h"
-
 #include <gtest/gtest.h>
 
+#include "examples/etl/plan.h"
 #include "tests/examples/program.h"
 
 namespace etl {

@@ -47,6 +47,7 @@ Program::Program(const std::string& name, std::vector<std::string> arguments, co
   const std::string path = std::string(LIBBUS_BIN_DIR) + "/" + name;
   arguments.insert(arguments.begin(), path);
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   int ends[2];
@@ -90,7 +91,7 @@ std::string Program::Line() {
   while ((end = text_.find('\n')) == std::string::npos) {
     if (!FillMore()) return "";
   }
-  const std::string line = text_.substr(0, end);
+  std::string line = text_.substr(0, end);
   text_.erase(0, end + 1);
   return line;
 }
