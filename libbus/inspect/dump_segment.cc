@@ -16,6 +16,9 @@ namespace {
 
 using format::Verdict;
 
+// Bytes beside which no text column stands.
+constexpr size_t kShort = 8;
+
 std::string WordMeaning(const DumpWord& word) {
   const bool right = word.check_stored == word.check_computed;
   const std::string check = right
@@ -195,7 +198,8 @@ absl::Status SegmentPicture::Data(const Look& look) {
   const auto bytes = reader_.Bytes(look.offset, whole ? look.size : head + payload);
   Picture picture(item, bytes);
   HeadFields(look, extent.attributes, bytes, picture, item);
-  picture.Bytes("payload", payload, fmt::format("{} bytes", extent.payload));
+  DumpField& field = picture.Bytes("payload", payload, fmt::format("{} bytes", extent.payload));
+  if (payload <= kShort) field.meaning += fmt::format(", {}", Quoted(field.bytes));
   const uint64_t slack = look.word.length() - extent.attributes - extent.payload;
   if (whole && slack != 0) picture.Bytes("slack", slack, "not part of the payload");
   if (whole && picture.left() != 0) picture.Bytes("padding", picture.left());

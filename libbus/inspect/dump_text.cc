@@ -20,8 +20,13 @@ std::string Printable(std::string_view bytes) {
 }
 
 void AppendHexLine(std::string& out, uint64_t offset, std::string_view bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
   fmt::format_to(std::back_inserter(out), "  {:08x} ", offset);
-  for (const char byte : bytes) fmt::format_to(std::back_inserter(out), " {:02x}", static_cast<unsigned char>(byte));
+  for (const char byte : bytes) {
+    out += ' ';
+    out += kDigits[static_cast<unsigned char>(byte) >> 4];
+    out += kDigits[byte & 15];
+  }
   out.append(3 * (kLine - bytes.size()), ' ');
 }
 

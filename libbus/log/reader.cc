@@ -40,9 +40,11 @@ absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
         return Found::kReserved;
       case Verdict::kGap:
         return ReadGap(item);
-      case Verdict::kEnd:
-        LIBBUS_RETURN_IF_ERROR(EnterNext());
+      case Verdict::kEnd: {
+        LIBBUS_ASSIGN_OR_RETURN(const std::optional<Found> found, EnterNext(item));
+        if (found) return *found;
         break;
+      }
       case Verdict::kBad:
         return Resynchronise(item);
     }
@@ -94,15 +96,20 @@ absl::StatusOr<Reader::Found> Reader::ReadGap(Item& item) {
   return Found::kItem;
 }
 
-absl::Status Reader::EnterNext() {
+absl::StatusOr<std::optional<Reader::Found>> Reader::EnterNext(Item& item) {
   auto next = store_->After(*place_.segment);
   if (next.status().code() == absl::StatusCode::kNotFound) {
     LIBBUS_RETURN_IF_ERROR(log_->CheckStillThere());
     return DamageAt(*log_, place_.position, "the segment ends here and the next one is missing");
   }
   LIBBUS_RETURN_IF_ERROR(next.status());
-  place_ = {*next, (*next)->first()};
-  return absl::OkStatus();
+  const Place first{*next, (*next)->first()};
+  if ((*next)->base() == place_.segment->end()) {
+    place_ = first;
+    return std::optional<Found>();
+  }
+  item = {};
+  return MakeDamage(item, first);
 }
 
 absl::StatusOr<Reader::Found> Reader::Resynchronise(Item& item) {
@@ -120,7 +127,7 @@ absl::StatusOr<Reader::Found> Reader::Resynchronise(Item& item) {
                   fmt::format("the record word {:016x} is damaged and nothing behind it verifies", word_.bits()));
 }
 
-absl::StatusOr<Reader::Found> Reader::MakeDamage(Item& item, Place to) {
+Reader::Found Reader::MakeDamage(Item& item, Place to) {
   item.is_gap = true;
   item.position = place_.position;
   item.next = to.position;

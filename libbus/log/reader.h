@@ -79,10 +79,11 @@ class Reader {
   absl::StatusOr<Found> ReadFree(Item& item);
   absl::StatusOr<Found> ReadData(Item& item);
   absl::StatusOr<Found> ReadGap(Item& item);
-  absl::Status EnterNext();
+  // Behind an END. kItem: segments are missing in between, `item` is the gap.
+  absl::StatusOr<std::optional<Found>> EnterNext(Item& item);
   // Delivers the bytes up to the next record that verifies as a gap.
   absl::StatusOr<Found> Resynchronise(Item& item);
-  absl::StatusOr<Found> MakeDamage(Item& item, Place to);
+  Found MakeDamage(Item& item, Place to);
 
   Log* log_;
   SegmentStore* store_;

@@ -9,7 +9,6 @@
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 #include "libbus/topic/consumer_impl.h"
-#include "libbus/topic/view_builder.h"
 
 namespace libbus {
 namespace internal {
@@ -116,6 +115,7 @@ absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr
 absl::Status ConsumerImpl::BeginCall() {
   ++epoch_->value;
   pinned_.clear();
+  if (!pending_.ok()) return std::exchange(pending_, absl::OkStatus());
   return topic_->CheckFork();
 }
 
@@ -125,7 +125,7 @@ absl::Status ConsumerImpl::EndOfRange() const {
 
 absl::StatusOr<bool> ConsumerImpl::Wanted(const log::Item& item) {
   const bool asked_for = std::exchange(hand_out_gap_, false);
-  if (!item.is_gap || asked_for || gaps_ == Gaps::kAll) return true;
+  if (asked_for || gaps_ == Gaps::kAll) return true;
   const Gap gap = MakeGap(item);
   if (!gap.loss()) return false;
   if (gaps_ == Gaps::kLoss) return true;
@@ -134,37 +134,38 @@ absl::StatusOr<bool> ConsumerImpl::Wanted(const log::Item& item) {
                                          GapCauseName(gap.cause)));
 }
 
-RecordView ConsumerImpl::MakeView(const log::Item& item, std::optional<uint64_t> sequence) const {
-  return ViewBuilder::Make(item, sequence, epoch_);
-}
-
-absl::StatusOr<std::optional<RecordView>> ConsumerImpl::ReadOne() {
-  log::Item item;
+absl::Status ConsumerImpl::ReadOne(Handout& out) {
+  out.found = false;
   for (;;) {
     if (AtEnd(reader_.position())) return EndOfRange();
-    const std::optional<uint64_t> sequence = reader_.sequence();
-    LIBBUS_ASSIGN_OR_RETURN(const Found found, reader_.Read(item));
+    out.sequence = reader_.sequence();
+    LIBBUS_ASSIGN_OR_RETURN(const Found found, reader_.Read(out.item));
     if (found != Found::kItem) {
       // An END was stepped over, perhaps up to the end of the range.
-      if (AtEnd(reader_.position())) return EndOfRange();
-      return std::optional<RecordView>();
+      return AtEnd(reader_.position()) ? EndOfRange() : absl::OkStatus();
     }
-    if (AtEnd(item.position)) {
-      LIBBUS_RETURN_IF_ERROR(reader_.Unread(item));
+    if (AtEnd(out.item.position)) {
+      LIBBUS_RETURN_IF_ERROR(reader_.Unread(out.item));
       return EndOfRange();
     }
     waiter_.Progress();
-    LIBBUS_ASSIGN_OR_RETURN(const bool wanted, Wanted(item));
-    if (wanted) return std::optional(MakeView(item, sequence));
+    if (!out.item.is_gap) {
+      hand_out_gap_ = false;
+      out.found = true;
+      return absl::OkStatus();
+    }
+    LIBBUS_ASSIGN_OR_RETURN(out.found, Wanted(out.item));
+    if (out.found) return absl::OkStatus();
   }
 }
 
 absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(BeginCall());
+  Handout out;
   std::optional<int64_t> deadline;
   for (;;) {
-    LIBBUS_ASSIGN_OR_RETURN(std::optional<RecordView> view, ReadOne());
-    if (view) return *view;
+    LIBBUS_RETURN_IF_ERROR(ReadOne(out));
+    if (out.found) return MakeView(out);
     if (!deadline) deadline = DeadlineAfter(timeout);
     LIBBUS_RETURN_IF_ERROR(waiter_.Wait(reader_, *deadline));
   }
@@ -173,24 +174,25 @@ absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
 absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   RecordBatch batch;
+  Handout out;
   while (batch.size() < max) {
     if (pinned_.empty() || pinned_.back() != reader_.segment()) pinned_.push_back(reader_.segment());
-    auto view = ReadOne();
-    // What was read before an error is handed out first; the error comes again.
-    if (!view.ok() && batch.empty()) return view.status();
-    if (!view.ok()) break;
-    if (!view->has_value()) {
-      if (!batch.empty()) break;
+    const absl::Status status = ReadOne(out);
+    if (!status.ok() && batch.empty()) return status;
+    if (!status.ok()) pending_ = status;
+    if (!status.ok() || (!out.found && !batch.empty())) break;
+    if (!out.found) {
       // Nothing there: now and then a look whether somebody died.
       LIBBUS_RETURN_IF_ERROR(waiter_.Idle(reader_));
       break;
     }
-    batch.push_back(**view);
+    batch.push_back(MakeView(out));
   }
   return batch;
 }
 
 absl::Status ConsumerImpl::Seek(From from) {
+  pending_ = absl::OkStatus();
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekTo(topic_->log(), from));
   hand_out_gap_ = InsideGap(reader, from);

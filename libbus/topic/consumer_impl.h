@@ -11,6 +11,7 @@
 #include "libbus/consumer.h"
 #include "libbus/log/reader.h"
 #include "libbus/topic/topic_impl.h"
+#include "libbus/topic/view_builder.h"
 #include "libbus/topic/waiter.h"
 
 namespace libbus::internal {
@@ -33,10 +34,15 @@ class ConsumerImpl {
   ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptions& options, log::Reader reader,
                std::optional<uint64_t> to);
 
-  // One record or gap to hand out; nothing if there is none now.
-  absl::StatusOr<std::optional<RecordView>> ReadOne();
+  // What there is to hand out.
+  struct Handout {
+    bool found = false;
+    log::Item item;
+    std::optional<uint64_t> sequence;
+  };
+  absl::Status ReadOne(Handout& out);
   absl::StatusOr<bool> Wanted(const log::Item& item);
-  RecordView MakeView(const log::Item& item, std::optional<uint64_t> sequence) const;
+  RecordView MakeView(const Handout& out) const { return ViewBuilder::Make(out.item, out.sequence, epoch_); }
   absl::Status BeginCall();
   absl::Status EndOfRange() const;
   bool AtEnd(uint64_t position) const { return to_ && position >= *to_; }
@@ -49,7 +55,8 @@ class ConsumerImpl {
   ViewEpoch* epoch_;
   std::vector<log::SegmentPtr> pinned_;  // of the views handed out, where the reader has gone on
   bool hand_out_gap_ = false;            // the next gap is handed out whatever gaps_ says: somebody asked for its place
-  absl::Status status_;
+  absl::Status pending_;  // what a Poll met behind the records that it handed out; the next call returns it
+  absl::Status status_;   // of the last loop over Records()
 };
 
 }  // namespace libbus::internal
