@@ -17,7 +17,7 @@ namespace {
 struct CatOptions {
   std::string topic;
   std::string range;
-  std::optional<uint64_t> count;
+  std::string count;
   bool follow = false;
   std::string format = "text";
   std::string gaps = "loss";
@@ -37,10 +37,11 @@ class Cat {
   void Print(const libbus::RecordView& record);
   void PrintGap(const libbus::Gap& gap);
   int ExitCode(const absl::Status& status) const;
-  bool Done() const { return stopped_ || (options_.count && records_ >= *options_.count); }
+  bool Done() const { return stopped_ || (count_ && records_ >= *count_); }
 
   const Tool& tool_;
   const CatOptions& options_;
+  std::optional<uint64_t> count_;
   Range range_;
   libbus::Gaps gaps_ = libbus::Gaps::kLoss;
   bool json_ = false;
@@ -59,6 +60,11 @@ absl::Status Cat::Parse() {
   const auto gaps = ParseGaps(options_.gaps);
   if (!gaps.ok()) return gaps.status();
   gaps_ = *gaps;
+  if (!options_.count.empty()) {
+    const auto count = ParseNumber(options_.count);
+    if (!count.ok()) return count.status();
+    count_ = *count;
+  }
   const auto range = options_.range.empty() ? absl::StatusOr<Range>(Range()) : ParseRange(options_.range, absl::Now());
   if (!range.ok()) return range.status();
   range_ = *range;
@@ -115,7 +121,7 @@ int Cat::ExitCode(const absl::Status& status) const {
     const int code = Tool::Fail(status);
     return gaps_ == libbus::Gaps::kError && absl::IsDataLoss(status) ? kLoss : code;
   }
-  tool_.Detail(fmt::format("{}: {} records", options_.topic, records_));
+  tool_.Detail(fmt::format("{}: {}", options_.topic, Count(records_, "record")));
   return losses_ == 0 ? kOk : kLoss;
 }
 

@@ -16,7 +16,7 @@ namespace {
 struct DumpArguments {
   std::string what;
   std::string position;
-  std::optional<uint64_t> count;
+  std::string count;
 };
 
 std::string WordJson(const libbus::DumpWord& word) {
@@ -76,7 +76,12 @@ absl::StatusOr<libbus::DumpSummary> DumpAny(const Tool& tool, const std::string&
 }
 
 int Dump(const Tool& tool, const DumpArguments& arguments) {
-  libbus::DumpOptions options{.from = std::nullopt, .count = arguments.count};
+  libbus::DumpOptions options;
+  if (!arguments.count.empty()) {
+    const auto count = ParseNumber(arguments.count);
+    BUS_FAIL_IF_ERROR(count.status());
+    options.count = *count;
+  }
   if (!arguments.position.empty()) {
     const auto position = ParseNumber(arguments.position);
     BUS_FAIL_IF_ERROR(position.status());
@@ -87,7 +92,7 @@ int Dump(const Tool& tool, const DumpArguments& arguments) {
   };
   const auto summary = DumpAny(tool, arguments.what, options, sink);
   BUS_FAIL_IF_ERROR(summary.status());
-  tool.Detail(fmt::format("{}: {} records, {} damaged", arguments.what, summary->records, summary->damaged));
+  tool.Detail(fmt::format("{}: {}, {} damaged", arguments.what, Count(summary->records, "record"), summary->damaged));
   return summary->damaged == 0 ? kOk : kDamage;
 }
 

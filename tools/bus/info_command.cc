@@ -91,7 +91,7 @@ std::string OptionsText(const libbus::TopicOptions& options) {
 
 std::string SegmentsText(const TopicInfo& info) {
   std::string out;
-  Line(out, "segments", fmt::format("{} files, {} bytes", info.segments.size(), Bytes(info)));
+  Line(out, "segments", fmt::format("{}, {} bytes", Count(info.segments.size(), "file"), Bytes(info)));
   for (const SegmentInfo& segment : info.segments) {
     const std::string_view state = segment.sealed ? "full" : segment.base > info.end.offset ? "prepared" : "open";
     Line(out, "",
@@ -108,7 +108,8 @@ std::string SlotsText(const TopicInfo& info, const absl::StatusOr<uint32_t>& liv
   Line(out, "producers", alive);
   for (const SlotInfo& slot : info.slots) {
     const std::string name = slot.name.empty() ? "" : fmt::format(" \"{}\"", slot.name);
-    Line(out, "", fmt::format("slot {}, process {}{}, since {}", slot.slot, slot.pid, name, TimeText(slot.since)));
+    Line(out, "",
+         fmt::format("slot {}: taken last by process {}{} at {}", slot.slot, slot.pid, name, TimeText(slot.since)));
   }
   return out;
 }
@@ -143,9 +144,10 @@ std::string BusText(const libbus::BusInfo& info) {
   for (const std::string& topic : info.topics) {
     const auto detail = libbus::InspectTopic(info.path, topic);
     Line(out, "",
-         detail.ok() ? fmt::format("{}: positions {} to {}, {} segments, {} bytes, {}", topic, detail->first.offset,
-                                   detail->end.offset, detail->segments.size(), Bytes(*detail), detail->state)
-                     : fmt::format("{}: {}", topic, std::string(detail.status().message())));
+         detail.ok()
+             ? fmt::format("{}: positions {} to {}, {}, {} bytes, {}", topic, detail->first.offset, detail->end.offset,
+                           Count(detail->segments.size(), "segment"), Bytes(*detail), detail->state)
+             : fmt::format("{}: {}", topic, std::string(detail.status().message())));
   }
   return out;
 }

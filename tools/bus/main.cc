@@ -42,6 +42,16 @@ const CLI::App* Named(const CLI::App& app) {
   return named;
 }
 
+// Where the command that was named is explained.
+std::string Help(const CLI::App& app) {
+  std::string words = "bus";
+  for (const CLI::App* named = &app; !named->get_subcommands().empty();) {
+    named = named->get_subcommands().back();
+    words += " " + named->get_name();
+  }
+  return words + " --help";
+}
+
 std::vector<std::string> CommandNames(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
@@ -66,24 +76,21 @@ absl::Status Unexpected(const CLI::App& app, const std::string& word) {
   const std::string what = option ? "no such option" : wants_command ? "no such command" : "not expected here";
   const auto known = option ? OptionNames(command) : CommandNames(*command);
   const std::string near = Nearest(word.substr(0, word.find('=')), known);
-  const std::string help = command == &app ? "bus --help" : fmt::format("bus {} --help", command->get_name());
-  return UsageError(near.empty() ? fmt::format("{}: {}: see {}", word, what, help)
+  return UsageError(near.empty() ? fmt::format("{}: {}: see {}", word, what, Help(app))
                                  : fmt::format("{}: {}: did you mean {}?", word, what, near));
 }
 
 absl::Status WrongUsage(const CLI::App& app, const CLI::ParseError& error) {
   const auto extras = app.remaining(true);
   if (!extras.empty()) return Unexpected(app, extras.front());
-  const CLI::App* command = Named(app);
-  const std::string help = command == &app ? "bus --help" : fmt::format("bus {} --help", command->get_name());
-  return UsageError(fmt::format("{}: see {}", error.what(), help));
+  return UsageError(fmt::format("{}: see {}", error.what(), Help(app)));
 }
 
 int Parsed(const CLI::App& app, Tool& tool) {
   const auto extras = app.remaining(true);
   if (!extras.empty()) return Tool::Fail(Unexpected(app, extras.front()));
   if (tool.run) return tool.run();
-  return Tool::Fail(UsageError("no command is named: see bus --help"));
+  return Tool::Fail(UsageError(fmt::format("no command is named: see {}", Help(app))));
 }
 
 int ParseAndRun(int argc, char** argv) {
@@ -97,7 +104,7 @@ int ParseAndRun(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    Stdout().Write(Named(app)->help());
+    Stdout().Write(app.help());
     return kOk;
   } catch (const CLI::CallForVersion& version) {
     Stdout().Write(fmt::format("{}\n", version.what()));

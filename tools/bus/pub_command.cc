@@ -24,7 +24,7 @@ struct PubOptions {
   bool frames = false;
   bool file = false;
   std::string key;
-  uint32_t type = 0;
+  std::string type;
   std::vector<std::string> headers;
   std::string rate;
   bool create = false;
@@ -156,7 +156,7 @@ void Tell(const Tool& tool, const PubOptions& options, const Published& publishe
     }
     Stdout().Write(object.Line());
   }
-  tool.Detail(fmt::format("{}: published {} records", options.topic, published.records));
+  tool.Detail(fmt::format("{}: published {}", options.topic, Count(published.records, "record")));
 }
 
 int Pub(const Tool& tool, const PubOptions& options) {
@@ -164,9 +164,11 @@ int Pub(const Tool& tool, const PubOptions& options) {
   BUS_FAIL_IF_ERROR(headers.status());
   const auto rate = options.rate.empty() ? absl::StatusOr<double>(0.0) : ParseRate(options.rate);
   BUS_FAIL_IF_ERROR(rate.status());
+  const auto type = options.type.empty() ? absl::StatusOr<uint64_t>(0) : ParseNumber(options.type, UINT32_MAX);
+  BUS_FAIL_IF_ERROR(type.status());
   auto producer = NewProducer(tool, options);
   BUS_FAIL_IF_ERROR(producer.status());
-  const libbus::RecordOptions record{.key = options.key, .headers = *headers, .type = options.type};
+  const libbus::RecordOptions record{.key = options.key, .headers = *headers, .type = static_cast<uint32_t>(*type)};
   Publisher publisher(options, *std::move(producer), record, *rate);
   const absl::Status status = PublishInputs(options, publisher);
   Tell(tool, options, publisher.published());

@@ -106,6 +106,8 @@ absl::Status UsageError(std::string_view text) {
   return status;
 }
 
+std::string Count(uint64_t n, std::string_view what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); }
+
 std::string Nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
   size_t best_distance = std::max<size_t>(word.size() / 2, 1) + 1;

@@ -55,6 +55,9 @@ class Tool {
 // An error of the command line: exit code 2.
 absl::Status UsageError(std::string_view text);
 
+// "1 record", "2 records".
+std::string Count(uint64_t n, std::string_view what);
+
 // The one of `known` that `word` is most like, or empty.
 std::string Nearest(std::string_view word, const std::vector<std::string>& known);
 

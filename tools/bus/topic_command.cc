@@ -57,7 +57,7 @@ int List(const Tool& tool) {
   for (const std::string& topic : *topics) {
     Stdout().Write(tool.json ? JsonObject().Add("topic", topic).Line() : topic + "\n");
   }
-  tool.Detail(fmt::format("{}: {} topics", bus->path(), topics->size()));
+  tool.Detail(fmt::format("{}: {}", bus->path(), Count(topics->size(), "topic")));
   return kOk;
 }
 

@@ -65,9 +65,10 @@ std::optional<Range> ParseSides(std::string_view a, std::string_view b, absl::Ti
 
 }  // namespace
 
-absl::StatusOr<uint64_t> ParseNumber(std::string_view text) {
-  if (const auto number = Whole<uint64_t>(text)) return *number;
-  return NotA(text, "number", "digits");
+absl::StatusOr<uint64_t> ParseNumber(std::string_view text, uint64_t highest) {
+  const auto number = Whole<uint64_t>(text);
+  if (number && *number <= highest) return *number;
+  return NotA(text, "number", fmt::format("0 to {}", highest));
 }
 
 absl::StatusOr<uint64_t> ParseSize(std::string_view text) {

@@ -12,7 +12,7 @@
 
 namespace bustool {
 
-absl::StatusOr<uint64_t> ParseNumber(std::string_view text);
+absl::StatusOr<uint64_t> ParseNumber(std::string_view text, uint64_t highest = UINT64_MAX);
 // Bytes: a number, or one with K, M, G (1024 each).
 absl::StatusOr<uint64_t> ParseSize(std::string_view text);
 // 10s, 500ms, 1h30m, 0.

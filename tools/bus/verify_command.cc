@@ -44,9 +44,9 @@ std::string SummaryJson(const std::string& what, const libbus::VerifyReport& rep
 }
 
 std::string SummaryText(const std::string& what, const libbus::VerifyReport& report) {
-  return fmt::format("{}: {} records in {} segments of {} topics, {} gaps: {}\n", what, report.records, report.segments,
-                     report.topics, report.gaps,
-                     report.damages == 0 ? "whole" : fmt::format("{} damaged places", report.damages));
+  return fmt::format("{}: {} in {} of {}, {}: {}\n", what, Count(report.records, "record"),
+                     Count(report.segments, "segment"), Count(report.topics, "topic"), Count(report.gaps, "gap"),
+                     report.damages == 0 ? "whole" : Count(report.damages, "damaged place"));
 }
 
 int Verify(const Tool& tool, const std::string& topic) {
