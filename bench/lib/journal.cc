@@ -84,11 +84,11 @@ class JournalReader {
     const uint64_t position = position_;
     const size_t size = word_ - 1;
     position_ += JournalRecordBytes(size);
-    if (position_ > file_->size()) return absl::DataLossError("a record reaches beyond the journal's file");
+    if (position_ > file_->size()) return absl::InternalError("a record reaches beyond the journal's file");
     const auto* header = reinterpret_cast<const JournalHeader*>(file_->data() + position);
     const auto* payload = reinterpret_cast<const std::byte*>(header + 1);
     if (checked && header->checksum != JournalChecksum(position, *header, payload, size)) {
-      return absl::DataLossError("a record's checksum is wrong");
+      return absl::InternalError("a record's checksum is wrong");
     }
     return std::span<const std::byte>(payload, size);
   }

@@ -36,7 +36,7 @@ class LibbusReader {
   absl::StatusOr<std::span<const std::byte>> Next() {
     const auto record = consumer_->Next();
     if (!record.ok()) return record.status();
-    if (record->kind() == RecordKind::kGap) return absl::DataLossError("a gap where records were published");
+    if (record->kind() == RecordKind::kGap) return absl::InternalError("a gap where records were published");
     return record->payload();
   }
 

@@ -73,10 +73,10 @@ absl::Status ReadOne(const Run& run, ConsumerSide& side, Reader& reader, Verifie
   const auto record = reader.Next();
   if (!record.ok()) return record.status();
   const uint64_t now = run.paced() ? NowNs() : 0;
-  if (!verifier.Check(*record)) return absl::DataLossError(verifier.error());
+  if (!verifier.Check(*record)) return absl::InternalError(verifier.error());
   if (!run.paced()) return absl::OkStatus();
   const uint64_t due = DueOf(*record);
-  if (now < due) return absl::DataLossError(fmt::format("read at {} ns, before it was due at {} ns", now, due));
+  if (now < due) return absl::InternalError(fmt::format("read at {} ns, before it was due at {} ns", now, due));
   side.delays[verifier.verified() - 1] = now - due;
   return absl::OkStatus();
 }
@@ -91,7 +91,7 @@ absl::Status ReadRecords(const Run& run, ConsumerSide& side, Reader& reader) {
   side.report->finished_ns = NowNs();
   side.report->verified = verifier.verified();
   side.done->Arrive();
-  if (!reader.AtEnd()) return absl::DataLossError("more records can be read than were written");
+  if (!reader.AtEnd()) return absl::InternalError("more records can be read than were written");
   return absl::OkStatus();
 }
 

@@ -60,10 +60,10 @@ absl::Status ProcessGroup::Start(std::string name, const std::function<int()>& b
   return absl::OkStatus();
 }
 
-absl::Status ProcessGroup::Wait(const std::atomic<bool>* stop) {
+absl::Status ProcessGroup::Wait(const std::function<bool()>& stopped) {
   const uint64_t limit = NowNs() + kRunLimitNs;
   while (AnyRunning()) {
-    if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
+    if (stopped && stopped()) return absl::CancelledError("interrupted");
     if (NowNs() > limit) return absl::DeadlineExceededError("the processes of a run hang");
     if (auto stepped = Step(); !stepped.ok()) return stepped;
   }
@@ -88,7 +88,7 @@ absl::Status ProcessGroup::Reap(Child& child) {
   child.running = false;
   close(child.handle);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  return absl::DataLossError(fmt::format("{} {}", child.name, DescribeEnd(status)));
+  return absl::InternalError(fmt::format("{} {}", child.name, DescribeEnd(status)));
 }
 
 bool ProcessGroup::AnyRunning() const {
@@ -105,7 +105,7 @@ absl::Status RunInProcess(const std::function<absl::Status()>& body) {
     if (!result.ok()) std::strncpy(text, std::string(result.message()).c_str(), 4095);
     return static_cast<int>(result.code());
   });
-  if (status.ok()) status = group.Wait(nullptr);
+  if (status.ok()) status = group.Wait({});
   return status.ok() || text[0] == 0 ? status : absl::Status(status.code(), text);
 }
 

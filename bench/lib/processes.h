@@ -5,7 +5,6 @@
 #include <absl/status/status.h>
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -27,9 +26,9 @@ class ProcessGroup {
   // Runs `body` in a new process, whose exit code is its result. REQUIRES: this process has one thread.
   absl::Status Start(std::string name, const std::function<int()>& body);
 
-  // OK: all ended with 0. The first to end otherwise ends the group: DATA_LOSS that names it. CANCELLED: `*stop`
-  // became true. DEADLINE_EXCEEDED.
-  absl::Status Wait(const std::atomic<bool>* stop);
+  // OK: all ended with 0. The first to end otherwise ends the group: INTERNAL that names it. CANCELLED: `stopped`
+  // said so. DEADLINE_EXCEEDED.
+  absl::Status Wait(const std::function<bool()>& stopped);
 
  private:
   struct Child {

@@ -135,7 +135,7 @@ absl::Status Explain(const absl::Status& status, const Run& run, RunArea& area) 
     const std::string_view error = area.report(i)->error;
     if (error.empty()) continue;
     const bool producer = i < run.producers;
-    return absl::DataLossError(
+    return absl::InternalError(
         fmt::format("{} {}: {}", producer ? "producer" : "consumer", producer ? i : i - run.producers, error));
   }
   return status;
@@ -145,7 +145,7 @@ absl::Status CheckCounts(const Run& run, RunArea& area) {
   for (uint32_t i = 0; i < run.consumers; ++i) {
     const uint64_t verified = area.consumer_report(i)->verified;
     if (verified == run.total()) continue;
-    return absl::DataLossError(fmt::format("consumer {} verified {} of {} records", i, verified, run.total()));
+    return absl::InternalError(fmt::format("consumer {} verified {} of {} records", i, verified, run.total()));
   }
   return absl::OkStatus();
 }
@@ -157,12 +157,12 @@ double RateOf(const Run& run, RunArea& area) {
   return static_cast<double>(run.total()) * 1e9 / static_cast<double>(std::max<uint64_t>(finished - started, 1));
 }
 
-absl::Status RunProcesses(const Run& run, Contender& contender, RunArea& area, const std::atomic<bool>* stop) {
+absl::Status RunProcesses(const Run& run, Contender& contender, RunArea& area, const std::function<bool()>& stopped) {
   ProcessGroup group;
   auto status = contender.Prepare(run);
   if (!status.ok()) return status;
   status = StartAll(run, contender, area, group);
-  if (status.ok()) status = group.Wait(stop);
+  if (status.ok()) status = group.Wait(stopped);
   if (status.ok()) return CheckCounts(run, area);
   return absl::IsCancelled(status) ? status : Explain(status, run, area);
 }
@@ -174,7 +174,7 @@ absl::Status RunOnce(Run run, const CaseOptions& options, Contender& contender, 
   run.directory = scratch->path();
   auto area = RunArea::Make(run);
   if (!area.ok()) return area.status();
-  const auto status = RunProcesses(run, contender, *area, options.stop);
+  const auto status = RunProcesses(run, contender, *area, options.stopped);
   contender.Discard();
   if (!status.ok()) {
     return absl::Status(status.code(), fmt::format("{}: {}", contender.name(), std::string(status.message())));
@@ -222,6 +222,8 @@ absl::Status CheckSize(const CaseOptions& options) {
   return absl::OkStatus();
 }
 
+}  // namespace
+
 absl::Status CheckOptions(const CaseOptions& options) {
   const auto within = [](uint32_t value, uint32_t most) { return value >= 1 && value <= most; };
   if (!within(options.producers, kMaxProcesses) || !within(options.consumers, kMaxProcesses)) {
@@ -236,8 +238,6 @@ absl::Status CheckOptions(const CaseOptions& options) {
   }
   return CheckSize(options);
 }
-
-}  // namespace
 
 const ContenderResult& CaseResult::Of(std::string_view name) const {
   return *std::find_if(contenders.begin(), contenders.end(), [&](const auto& one) { return one.name == name; });

@@ -5,8 +5,8 @@
 
 #include <absl/status/statusor.h>
 
-#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,9 +29,9 @@ struct CaseOptions {
   uint32_t consumers = 1;
   Wait wait = Wait::kSpin;
   uint32_t rounds = 5;
-  uint64_t records = 0;                     // of all producers in an unpaced run; 0: what fits 256 MiB
-  std::string directory = ".";              // a directory is made in it and removed
-  const std::atomic<bool>* stop = nullptr;  // ends everything when it becomes true
+  uint64_t records = 0;           // of all producers in an unpaced run; 0: what fits 256 MiB
+  std::string directory = ".";    // a directory is made in it and removed
+  std::function<bool()> stopped;  // asked now and then: true ends everything
 };
 
 // What one contender did, a value for each round.
@@ -51,9 +51,12 @@ struct CaseResult {
   const ContenderResult& Of(std::string_view name) const;
 };
 
-// OK: every record of every run arrived, once, in its producer's order, with every byte. INVALID_ARGUMENT: an option
-// is out of bounds. DATA_LOSS: a contender lost, doubled or altered a record, or a process died (the message says
-// which). CANCELLED: stopped. RESOURCE_EXHAUSTED: no room. Nothing is left behind in any case.
+// INVALID_ARGUMENT: an option is out of bounds; the message says which.
+absl::Status CheckOptions(const CaseOptions& options);
+
+// OK: every record of every run arrived, once, in its producer's order, with every byte. INTERNAL: a
+// contender lost, doubled or altered a record, or a process died (the message says which). CANCELLED: stopped.
+// RESOURCE_EXHAUSTED: no room. Nothing is left behind in any case.
 absl::StatusOr<CaseResult> RunCase(const CaseOptions& options,
                                    const std::vector<std::unique_ptr<Contender>>& contenders);
 
