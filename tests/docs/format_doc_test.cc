@@ -3,11 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -99,16 +100,26 @@ Structs CompiledStructs() {
 // --- as declared: the names in layout.h, so that a field added there is missed here
 // -----------------------------------
 
+// "  uint8_t name[3];  // why" as "name"; empty for any other line.
+std::string MemberName(std::string line) {
+  line = line.substr(0, line.find("//"));
+  if (const size_t at = line.find("alignas(64) "); at != std::string::npos) line.erase(0, at + 12);
+  std::istringstream in(line);
+  std::string type, name, more;
+  in >> type >> name;
+  if (in >> more || name.find(';') == std::string::npos || type.find('(') != std::string::npos) return "";
+  return name.substr(0, name.find_first_of("[;"));
+}
+
 std::map<std::string, std::vector<std::string>> DeclaredNames() {
   std::map<std::string, std::vector<std::string>> all;
-  const std::regex begin(R"(^struct (\w+) \{)");
-  const std::regex member(R"(^\s+(?:alignas\(\d+\) )?\w+ (\w+)(?:\[[^\]]*\])?;)");
   std::string current;
-  std::smatch match;
   for (const std::string& line : SourceLines("libbus/format/layout.h")) {
-    if (std::regex_search(line, match, begin)) current = match[1];
+    char name[64];
+    if (std::sscanf(line.c_str(), "struct %63[A-Za-z] {", name) == 1) current = name;
     if (line.starts_with("};")) current.clear();
-    if (!current.empty() && std::regex_search(line, match, member)) all[current].push_back(match[1]);
+    if (current.empty() || !line.starts_with("  ")) continue;
+    if (const std::string member = MemberName(line); !member.empty()) all[current].push_back(member);
   }
   all.erase("Uuid");
   return all;
@@ -116,21 +127,23 @@ std::map<std::string, std::vector<std::string>> DeclaredNames() {
 
 // --- as documented ---------------------------------------------------------------------------------------------------
 
+bool IsNumber(const std::string& text) { return !text.empty() && text.find_first_not_of("0123456789") == text.npos; }
+
 // Tables under a heading "### `Name` (N bytes)". Rows named "-" are padding.
 Structs DocumentedStructs() {
   Structs all;
-  const std::regex heading(R"(^### `(\w+)` \((\d+) bytes\)$)");
-  const std::regex row(R"(^\| (\d+) \| (\d+) \| ([\w-]+) \|)");
   std::string current;
-  std::smatch match;
   for (const std::string& line : PageLines()) {
+    char name[64];
+    unsigned long long size = 0;
     if (line.starts_with("#")) current.clear();
-    if (std::regex_search(line, match, heading)) {
-      current = match[1];
-      all[current].size = std::stoull(match[2]);
-    } else if (!current.empty() && std::regex_search(line, match, row)) {
-      all[current].fields.push_back({match[3], std::stoull(match[1]), std::stoull(match[2])});
+    if (std::sscanf(line.c_str(), "### `%63[A-Za-z]` (%llu bytes)", name, &size) == 2) {
+      current = name;
+      all[current].size = size;
     }
+    const std::vector<std::string> cells = Cells(line);
+    if (current.empty() || cells.size() < 3 || !IsNumber(cells[0]) || !IsNumber(cells[1])) continue;
+    all[current].fields.push_back({cells[2], std::stoull(cells[0]), std::stoull(cells[1])});
   }
   return all;
 }
@@ -324,17 +337,17 @@ TEST(FormatDocTest, ExampleByteByByte) {
   EXPECT_EQ(file.find_first_not_of('\0', at), std::string::npos) << "and zeros to the end";
 }
 
-// Each line "result = crc(register, bytes)", and that their results are those of the record.
+// Each line "result = crc(register, bytes)  what", and that the results are those of the record.
 TEST(FormatDocTest, ExampleStepByStep) {
-  const std::regex step(R"(^([0-9a-f]{8}) = crc\(([0-9a-f]{8}), (.*?)\) )");
   std::vector<uint32_t> results;
-  std::smatch match;
   for (const std::string& line : PageLines()) {
-    if (!std::regex_search(line, match, step)) continue;
-    const std::string text = match[3];
+    unsigned result = 0, start = 0;
+    int read = 0;
+    if (std::sscanf(line.c_str(), "%8x = crc(%8x, %n", &result, &start, &read) != 2) continue;
+    const std::string text = line.substr(static_cast<size_t>(read), line.find(") ") - static_cast<size_t>(read));
     const std::string bytes = text.starts_with('"') ? text.substr(1, text.size() - 2) : FromHex(text);
-    results.push_back(Crc32c(static_cast<uint32_t>(std::stoul(match[2], nullptr, 16)), bytes.data(), bytes.size()));
-    EXPECT_EQ(results.back(), std::stoul(match[1], nullptr, 16)) << line;
+    results.push_back(Crc32c(start, bytes.data(), bytes.size()));
+    EXPECT_EQ(results.back(), result) << line;
   }
   ASSERT_EQ(results.size(), 7u);
   const TopicSeed seed{results[0]};

@@ -11,7 +11,8 @@ std::string Trim(const std::string& text) {
   return from == std::string::npos ? "" : text.substr(from, text.find_last_not_of(' ') - from + 1);
 }
 
-// "| a | b | c |" as {a, b, c}; empty for any other line.
+}  // namespace
+
 std::vector<std::string> Cells(const std::string& line) {
   std::vector<std::string> cells;
   if (!line.starts_with("|")) return cells;
@@ -19,8 +20,6 @@ std::vector<std::string> Cells(const std::string& line) {
   for (std::string cell; std::getline(in, cell, '|');) cells.push_back(Trim(cell));
   return cells;
 }
-
-}  // namespace
 
 std::string SourcePath(const std::string& relative) { return std::string(LIBBUS_SOURCE_DIR) + "/" + relative; }
 

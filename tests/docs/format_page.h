@@ -17,6 +17,9 @@ std::vector<std::string> PageLines();
 // The first fenced block of one language, without its fences.
 std::string Block(const std::string& language);
 
+// "| a | b | c |" as {a, b, c}; empty for any other line.
+std::vector<std::string> Cells(const std::string& line);
+
 // First and second cell of each row of the table whose first heading is `heading`.
 using Rows = std::vector<std::pair<std::string, std::string>>;
 Rows Table(const std::string& heading);
