@@ -138,6 +138,9 @@ class Segment:
     def end(self):
         return self.base + self.size
 
+    def in_use(self):
+        return self.word_at(self.first()) != 0
+
     def bytes_at(self, position, size):
         at = position - self.base
         return self.data[at:at + size]
@@ -323,8 +326,9 @@ def read_topic(directory):
         following = None if base is None else read_segment(os.path.join(directory, f"{base:020d}.seg"), uuid)
         if last["kind"] == "end" and following is None:
             last = {"kind": "damage", "position": last["position"], "next": segment.end(), "why": "no next segment"}
-        lost = last["kind"] == "damage" and last["next"] == segment.end()
-        if lost and following and following.word_at(following.first()) != 0:
+        elif last["kind"] == "end" and following.base != segment.end():
+            last = {"kind": "damage", "position": last["position"], "next": following.first(), "why": "a segment is missing"}
+        elif last["kind"] == "damage" and last["next"] == segment.end() and following and following.in_use():
             last["next"] = following.first()
         elif last["kind"] != "end":
             following = None

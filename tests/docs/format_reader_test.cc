@@ -278,6 +278,11 @@ void DamageWord(Random& random, const std::filesystem::path& topic, uint64_t pos
   Overwrite(*std::prev(behind), position - header.base, std::string(reinterpret_cast<const char*>(&bits), 8));
 }
 
+void RemoveSegment(Random& random, const std::filesystem::path& topic) {
+  const auto files = SegmentFiles(topic);
+  std::filesystem::remove(files[random.Below(files.size())]);
+}
+
 TEST_F(FormatReaderTest, ReadsDamageAsTheLibraryDoes) {
   {
     auto bus = Bus::Open(BusPath(), {.create = true, .background = false});
@@ -296,6 +301,7 @@ TEST_F(FormatReaderTest, ReadsDamageAsTheLibraryDoes) {
     std::filesystem::permissions(copy, std::filesystem::perms::owner_all);
     for (uint64_t n = 1 + random_.Below(3); n > 0; --n) DamageAnywhere(random_, copy / "random");
     if (round % 2 == 0) DamageWord(random_, copy / "random", published_[random_.Below(published_.size())].position);
+    if (round % 5 == 0) RemoveSegment(random_, copy / "random");
     const ReaderOutcome outcome = RunReader("topic", copy / "random");
     const std::string expected = ConsumerLines(copy, published);
     const std::string found = WithoutLastWords(WithoutReasons(outcome.output), expected.ends_with("nothing\n"));
