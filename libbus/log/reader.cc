@@ -149,20 +149,25 @@ absl::Status Reader::Unread(const Item& item) {
   return absl::OkStatus();
 }
 
-std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t position) {
-  uint64_t budget = 4 * (segment.end() - segment.base());
-  for (; segment.Contains(position); position += format::kRecordAlignment) {
-    const Word word(segment.view(position).Read());
-    if (format::Judge(log.seed(), position, word, segment.room(position)) != Verdict::kData) continue;
+std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* bytes, uint64_t from, uint64_t end,
+                                       uint64_t segment_size) {
+  uint64_t budget = 4 * segment_size;
+  for (uint64_t position = from; position + format::kWordSize <= end; position += format::kRecordAlignment) {
+    const std::byte* const at = bytes + (position - from);
+    const Word word(platform::RecordWordView(reinterpret_cast<const uint64_t*>(at)).Read());
+    if (format::Judge(seed, position, word, end - position) != Verdict::kData) continue;
     if (word.length() > budget) return std::nullopt;
     budget -= word.length();
     format::RecordHeader header;
-    std::memcpy(&header, segment.at(position), sizeof(header));
+    std::memcpy(&header, at, sizeof(header));
     header.word = word.bits();
-    const std::span<const std::byte> body(segment.at(position) + sizeof(header), word.length());
-    if (format::VerifyRecord(log.seed(), position, header, body)) return position;
+    if (format::VerifyRecord(seed, position, header, {at + sizeof(header), word.length()})) return position;
   }
   return std::nullopt;
+}
+
+std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t from) {
+  return FindNextRecord(log.seed(), segment.at(from), from, segment.end(), segment.end() - segment.base());
 }
 
 }  // namespace libbus::log

@@ -93,9 +93,12 @@ class Reader {
   std::optional<uint64_t> sequence_;
 };
 
-// The next place in `segment` at or after `position` where a DATA word with right check and checksum stands. Hashes at
-// most four times the segment in all.
-std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t position);
+// The next position in [from, end) where a DATA word with right check and checksum stands; `bytes` are those from
+// `from` on, mapped or read, and `end` is the end of their segment. Hashes at most four times `segment_size` in all.
+std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* bytes, uint64_t from, uint64_t end,
+                                       uint64_t segment_size);
+// The same in a mapped segment.
+std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t from);
 
 // Where a consumer may start. Each returns a reader whose next Read gives what is wanted.
 // SeekStart: the oldest record, sequence 0. SeekEnd: behind the last committed record.

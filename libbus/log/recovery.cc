@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "libbus/format/record.h"
@@ -82,26 +84,63 @@ bool Takes(const RecoveryCase& row, Standing standing, Rest rest) {
   return has(row.standing, standing) && (row.rest.empty() || has(row.rest, rest));
 }
 
-// True if anything but zeros stands in [from, to) of the file. Never-written ranges are skipped, not read.
-absl::StatusOr<bool> HasBytes(const platform::File& file, const std::string& path, uint64_t from, uint64_t to) {
-  std::vector<char> buffer(size_t{1} << 16);
-  while (from < to) {
-    const off_t data = lseek(file.fd(), static_cast<off_t>(from), SEEK_DATA);
-    if (data < 0) return false;
-    from = std::max(from, static_cast<uint64_t>(data));
-    const uint64_t want = std::min<uint64_t>(buffer.size(), to - std::min(from, to));
-    LIBBUS_ASSIGN_OR_RETURN(const size_t got, platform::ReadAt(file, path, from, buffer.data(), want));
-    if (got == 0) return false;
-    if (std::any_of(buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(got), [](char c) { return c != 0; })) {
-      return true;
-    }
-    from += got;
+// The bytes of a segment file, read with pread: a bad sector is an error here, through a mapping it would be a signal.
+class SegmentFile {
+ public:
+  static absl::StatusOr<SegmentFile> Open(const std::string& path, const Segment& segment) {
+    SegmentFile file(path, segment.base(), segment.end());
+    LIBBUS_ASSIGN_OR_RETURN(file.file_, platform::OpenFile(path, false));
+    return file;
   }
-  return false;
-}
 
-// Walks words and records. Records are read through the mapping: who is alone has nobody to race with, and the pages
-// are the ones that the dead wrote.
+  // `size` bytes at `position`, valid until the next call. REQUIRES: they lie in the segment.
+  absl::StatusOr<const std::byte*> At(uint64_t position, uint64_t size) {
+    if (position < start_ || position + size > start_ + buffer_.size()) {
+      buffer_.resize(std::min(std::max(size, kWindow), end_ - position));
+      start_ = position;
+      LIBBUS_ASSIGN_OR_RETURN(const size_t got,
+                              platform::ReadAt(file_, path_, position - base_, buffer_.data(), buffer_.size()));
+      if (got < buffer_.size()) return absl::DataLossError(fmt::format("{}: truncated (see `bus verify`)", path_));
+    }
+    return buffer_.data() + (position - start_);
+  }
+
+  absl::StatusOr<Word> WordAt(uint64_t position) {
+    LIBBUS_ASSIGN_OR_RETURN(const std::byte* const bytes, At(position, format::kWordSize));
+    uint64_t word;
+    std::memcpy(&word, bytes, sizeof(word));
+    return Word(word);
+  }
+
+  // True if anything but zeros stands from `position` on. Ranges that were never written are skipped, not read.
+  absl::StatusOr<bool> HasBytesFrom(uint64_t position) {
+    while (position < end_) {
+      const off_t data = lseek(file_.fd(), static_cast<off_t>(position - base_), SEEK_DATA);
+      if (data < 0) return false;
+      position = std::max(position, base_ + static_cast<uint64_t>(data));
+      if (position >= end_) return false;
+      const uint64_t size = std::min(kWindow, end_ - position);
+      LIBBUS_ASSIGN_OR_RETURN(const std::byte* const bytes, At(position, size));
+      if (std::any_of(bytes, bytes + size, [](std::byte b) { return b != std::byte{0}; })) return true;
+      position += size;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr uint64_t kWindow = uint64_t{1} << 20;
+
+  SegmentFile(std::string path, uint64_t base, uint64_t end) : path_(std::move(path)), base_(base), end_(end) {}
+
+  std::string path_;
+  uint64_t base_;
+  uint64_t end_;
+  platform::File file_;
+  uint64_t start_ = 0;
+  std::vector<std::byte> buffer_;
+};
+
+// Walks words and records and changes nothing.
 class RecoveryWalk {
  public:
   RecoveryWalk(Log& log, Place place) : log_(log), place_(std::move(place)) {}
@@ -116,7 +155,8 @@ class RecoveryWalk {
  private:
   // True: go on at place_. False: T was found.
   absl::StatusOr<bool> Step() {
-    word_ = place_.Read();
+    LIBBUS_RETURN_IF_ERROR(OpenSegment());
+    LIBBUS_ASSIGN_OR_RETURN(word_, file_->WordAt(place_.position));
     LIBBUS_ASSIGN_OR_RETURN(const Standing standing, Stand());
     LIBBUS_ASSIGN_OR_RETURN(const Rest rest, Follow(standing));
     const RecoveryCase& row = FindCase(standing, rest);
@@ -149,10 +189,20 @@ class RecoveryWalk {
     return true;
   }
 
+  absl::Status OpenSegment() {
+    if (file_ && open_base_ == place_.segment->base()) return absl::OkStatus();
+    open_base_ = place_.segment->base();
+    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log_.writing().PathOf(open_base_), *place_.segment));
+    file_.emplace(std::move(file));
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<Standing> Stand() {
     switch (place_.Judge(log_.seed(), word_)) {
-      case Verdict::kData:
-        return Verifies() ? Standing::kData : Standing::kDataRotten;
+      case Verdict::kData: {
+        LIBBUS_ASSIGN_OR_RETURN(const bool verifies, Verifies());
+        return verifies ? Standing::kData : Standing::kDataRotten;
+      }
       case Verdict::kGap:
         return Standing::kGap;
       case Verdict::kReserved:
@@ -173,13 +223,11 @@ class RecoveryWalk {
   absl::StatusOr<Rest> Follow(Standing standing) {
     if (standing != Standing::kFree && standing != Standing::kBad) return Rest::kZeros;
     const uint64_t behind = place_.position + format::kWordSize;
-    if (!place_.segment->Contains(behind)) return FollowSegment();
-    const std::string path = log_.writing().PathOf(place_.segment->base());
-    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
-    LIBBUS_ASSIGN_OR_RETURN(const bool bytes, HasBytes(file, path, behind - place_.segment->base(),
-                                                       place_.segment->end() - place_.segment->base()));
+    const Segment& segment = *place_.segment;
+    LIBBUS_ASSIGN_OR_RETURN(const bool bytes, file_->HasBytesFrom(behind));
     if (bytes) {
-      if (const auto found = FindNextRecord(log_, *place_.segment, behind)) {
+      LIBBUS_ASSIGN_OR_RETURN(const std::byte* const rest, file_->At(behind, segment.end() - behind));
+      if (const auto found = FindNextRecord(log_.seed(), rest, behind, segment.end(), segment.end() - segment.base())) {
         resume_ = {place_.segment, *found};
         return Rest::kRecord;
       }
@@ -191,8 +239,10 @@ class RecoveryWalk {
   absl::StatusOr<Rest> FollowSegment() {
     LIBBUS_ASSIGN_OR_RETURN(SegmentPtr next, NextSegment());
     if (next == nullptr) return Rest::kZeros;
+    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log_.writing().PathOf(next->base()), *next));
+    LIBBUS_ASSIGN_OR_RETURN(const Word first, file.WordAt(next->first()));
     resume_ = {next, next->first()};
-    return resume_.Read().is_free() ? Rest::kZeros : Rest::kSegment;
+    return first.is_free() ? Rest::kZeros : Rest::kSegment;
   }
 
   absl::StatusOr<SegmentPtr> NextSegment() {
@@ -201,18 +251,21 @@ class RecoveryWalk {
     return next;
   }
 
-  bool Verifies() const {
-    format::RecordHeader header;
-    std::memcpy(&header, place_.segment->at(place_.position), sizeof(header));
-    header.word = word_.bits();
+  absl::StatusOr<bool> Verifies() {
     // A record of a newer version is whole as far as this one can tell: its checksum may cover something else.
     if ((word_.flags() & ~format::kKnownRecordFlags) != 0) return true;
-    const std::span<const std::byte> body(place_.segment->at(place_.position) + sizeof(header), word_.length());
+    LIBBUS_ASSIGN_OR_RETURN(const std::byte* const bytes,
+                            file_->At(place_.position, format::kRecordHeaderSize + word_.length()));
+    format::RecordHeader header;
+    std::memcpy(&header, bytes, sizeof(header));
+    const std::span<const std::byte> body(bytes + sizeof(header), word_.length());
     return format::VerifyRecord(log_.seed(), place_.position, header, body).has_value();
   }
 
   Log& log_;
   Place place_;
+  std::optional<SegmentFile> file_;
+  uint64_t open_base_ = 0;
   Word word_;
   SegmentPtr next_;
   Place resume_;
