@@ -51,8 +51,8 @@ std::string HeaderValue(const libbus::RecordView& record, std::string_view name)
 
 void TellStart(libbus::Producer& progress, std::string_view stage, std::string_view resumes,
                std::optional<libbus::Position> position) {
-  const std::string text =
-      position ? fmt::format("{} position {}", resumes, position->offset) : std::string("starts at the beginning");
+  const std::string text = position ? fmt::format("{}: {} position {}", stage, resumes, position->offset)
+                                    : fmt::format("{}: starts at the beginning", stage);
   Must(progress.Publish(text, {.key = stage, .type = kStarted, .source = position}).status());
 }
 

@@ -70,7 +70,7 @@ std::optional<LastRecord> FindLast(libbus::Topic& topic);
 // The value of a header, or empty.
 std::string HeaderValue(const libbus::RecordView& record, std::string_view name);
 
-// Tells in `progress` that a stage starts: "`resumes` position N", or at the beginning.
+// Tells in `progress` that a stage starts: "stage: `resumes` position N", or at the beginning.
 void TellStart(libbus::Producer& progress, std::string_view stage, std::string_view resumes,
                std::optional<libbus::Position> position);
 

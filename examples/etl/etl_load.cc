@@ -69,7 +69,7 @@ class Load {
   void TellLoaded(int rows, uint64_t number, libbus::Position next) {
     Must(progress_
              .Publish(
-                 fmt::format("{} rows", rows),
+                 fmt::format("load: {} rows", rows),
                  {.key = "load", .type = kLoaded, .source = next, .producer = kNumberedBy, .producer_sequence = number})
              .status());
   }

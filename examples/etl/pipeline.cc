@@ -160,7 +160,7 @@ void Pipeline::SeeLoaded(uint64_t number) {
 void Pipeline::SeeStart(const libbus::RecordView& record) {
   for (Kill& kill : kills_) {
     if (kill.stage != record.key() || !kill.resumed.empty()) continue;
-    kill.resumed = std::string(record.text());
+    kill.resumed = std::string(record.text().substr(kill.stage.size() + 2));  // behind "stage: "
     return;
   }
 }
