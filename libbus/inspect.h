@@ -141,10 +141,11 @@ struct SegmentInfo {
   bool header_right = false;
 };
 
-// A slot that is held, or was by a process that died. Who lives is told by Topic::Stats().
+// A slot that a producer holds, or held last.
 struct SlotInfo {
   uint32_t slot = 0;
-  uint64_t pid = 0;
+  uint64_t pid = 0;           // in its own pid namespace
+  std::optional<bool> alive;  // unset: the locks file cannot be read
   std::string name;
   absl::Time since;
   Position floor;  // where its open walk or claim began; 0: none

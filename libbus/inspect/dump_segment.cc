@@ -335,9 +335,9 @@ absl::Status DumpSegment(const File& file, DumpOutput& output) {
   if (output.options().from && output.options().from->offset >= identity->base) {
     LIBBUS_ASSIGN_OR_RETURN(offset, picture.Find(*output.options().from));
   }
-  output.Emit(
-      FileItem(file, fmt::format("segment of topic {}, base {}",
-                                 identity->header ? FormatUuid(identity->header->header.uuid) : "?", identity->base)));
+  output.Emit(FileItem(
+      file, fmt::format("segment of topic {}, base {}",
+                        identity->header ? log::UuidText(identity->header->header.uuid) : "?", identity->base)));
   if (offset == 0) {
     output.Emit(HeaderItem(file, *identity));
     offset = format::kSegmentHeaderSize;

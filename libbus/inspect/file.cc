@@ -32,6 +32,16 @@ absl::StatusOr<size_t> File::Read(uint64_t offset, std::span<std::byte> out) con
   return platform::ReadAt(file_, path_, offset, out.data(), out.size());
 }
 
+std::optional<bool> File::Locked(int64_t byte) const {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  if (::fcntl(file_.fd(), F_OFD_GETLK, &lock) != 0) return std::nullopt;
+  return lock.l_type != F_UNLCK;
+}
+
 uint64_t File::NextWritten(uint64_t offset) const {
   const off_t found = ::lseek(file_.fd(), static_cast<off_t>(offset), SEEK_DATA);
   if (found >= 0) return static_cast<uint64_t>(found);

@@ -36,6 +36,9 @@ class File {
     return value;
   }
 
+  // True if another description holds a lock on this byte. Asking takes no lock. Nothing if it cannot be told.
+  std::optional<bool> Locked(int64_t byte) const;
+
   // The first offset from `offset` on that was ever written: skips what the file system knows to be zero.
   uint64_t NextWritten(uint64_t offset) const;
 

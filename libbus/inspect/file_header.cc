@@ -22,7 +22,7 @@ void FileHeaderFields(Picture& picture, uint64_t magic) {
   format::Uuid uuid = {};
   DumpField& id = picture.Bytes("uuid", sizeof(uuid));
   std::memcpy(uuid.bytes, id.bytes.data(), id.bytes.size());
-  id.meaning = FormatUuid(uuid);
+  id.meaning = log::UuidText(uuid);
 }
 
 }  // namespace libbus::inspect

@@ -48,7 +48,7 @@ void SetEnds(TopicInfo& info) {
   info.end = Position{last->base + last->used};
 }
 
-void AddSlots(const File& control, TopicInfo& info) {
+void AddSlots(const File& control, const absl::StatusOr<File>& locks, TopicInfo& info) {
   for (uint32_t i = 1; i < format::kSlots; ++i) {
     const auto slot = control.Get<format::Slot>(format::kSlotsOffset + i * sizeof(format::Slot));
     if (!slot || slot->pid == 0) continue;
@@ -56,6 +56,7 @@ void AddSlots(const File& control, TopicInfo& info) {
     std::memcpy(name, slot->name, sizeof(slot->name));
     info.slots.push_back({.slot = i,
                           .pid = slot->pid,
+                          .alive = locks.ok() ? locks->Locked(i) : std::nullopt,
                           .name = name,
                           .since = absl::FromUnixNanos(static_cast<int64_t>(slot->since)),
                           .floor = Position{slot->floor}});
@@ -64,7 +65,7 @@ void AddSlots(const File& control, TopicInfo& info) {
 
 void AddControl(const Control& control, TopicInfo& info) {
   if (control.header) {
-    info.uuid = FormatUuid(control.header->header.uuid);
+    info.uuid = log::UuidText(control.header->header.uuid);
     info.version = control.header->header.version;
     info.created = absl::FromUnixNanos(control.header->created);
     info.options.segment_size = control.header->segment_size;
@@ -85,7 +86,7 @@ absl::StatusOr<BusInfo> InspectBus(const std::string& bus) {
   LIBBUS_ASSIGN_OR_RETURN(const auto identity, inspect::ReadBusFile(bus));
   LIBBUS_ASSIGN_OR_RETURN(auto topics, inspect::ListTopicNames(bus));
   return BusInfo{.path = bus,
-                 .uuid = inspect::FormatUuid(identity.header.uuid),
+                 .uuid = log::UuidText(identity.header.uuid),
                  .version = identity.header.version,
                  .created = absl::FromUnixNanos(identity.created),
                  .topics = std::move(topics)};
@@ -100,7 +101,7 @@ absl::StatusOr<TopicInfo> InspectTopic(const std::string& bus, std::string_view 
   inspect::AddControl(files.control, info);
   LIBBUS_RETURN_IF_ERROR(inspect::AddSegments(files, info));
   inspect::SetEnds(info);
-  if (files.control_file) inspect::AddSlots(*files.control_file, info);
+  if (files.control_file) inspect::AddSlots(*files.control_file, inspect::File::Open(files.path + "/locks"), info);
   return info;
 }
 

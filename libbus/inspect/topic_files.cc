@@ -54,15 +54,6 @@ std::string BaseName(const std::string& path) { return path.substr(path.find_las
 
 }  // namespace
 
-std::string FormatUuid(const format::Uuid& uuid) {
-  std::string out;
-  for (size_t i = 0; i < sizeof(uuid.bytes); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
-    out += fmt::format("{:02x}", uuid.bytes[i]);
-  }
-  return out;
-}
-
 std::string FormatTime(int64_t nanos) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ", absl::FromUnixNanos(nanos), absl::UTCTimeZone());
 }
@@ -90,12 +81,6 @@ std::string MagicProblem(uint64_t found, uint64_t wanted) {
     return std::string(reinterpret_cast<const char*>(&magic), sizeof(magic));
   };
   return fmt::format("begins with {:?} instead of {:?}", text(found), text(wanted));
-}
-
-absl::Status NewerVersion(const std::string& path, uint16_t version, uint16_t incompatible) {
-  return absl::UnimplementedError(
-      fmt::format("{}: format version {} with features {:#x}, this program knows version {}: use a newer libbus", path,
-                  version, incompatible, format::kFormatVersion));
 }
 
 absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path) {

@@ -14,11 +14,12 @@
 #include "libbus/format/layout.h"
 #include "libbus/format/word.h"
 #include "libbus/inspect/file.h"
+#include "libbus/log/file_header.h"
+#include "libbus/platform/status.h"
 
 namespace libbus::inspect {
 
-std::string FormatUuid(const format::Uuid& uuid);  // 36 characters, lower case
-std::string FormatTime(int64_t nanos);             // RFC 3339, UTC, nanoseconds
+std::string FormatTime(int64_t nanos);  // RFC 3339, UTC, nanoseconds
 
 // INVALID_ARGUMENT, unless `name` can be a topic's: letters, digits, '_' and '-', 1 to 128, not "bus".
 absl::Status CheckTopicName(std::string_view name);
@@ -29,8 +30,6 @@ std::optional<uint64_t> ParseSegmentName(std::string_view name);
 // What is wrong with the header of a file of a bus; empty: nothing. UNIMPLEMENTED if it is of a newer version.
 template <typename T>
 absl::StatusOr<std::string> HeaderProblem(const std::string& path, const T& file, uint64_t magic);
-
-absl::Status NewerVersion(const std::string& path, uint16_t version, uint16_t incompatible);
 
 // OK, or why `path` is no bus: NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, DATA_LOSS, PERMISSION_DENIED.
 absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path);
@@ -87,11 +86,8 @@ std::string MagicProblem(uint64_t found, uint64_t wanted);
 template <typename T>
 absl::StatusOr<std::string> HeaderProblem(const std::string& path, const T& file, uint64_t magic) {
   if (file.header.magic != magic) return MagicProblem(file.header.magic, magic);
-  const bool newer =
-      file.header.version > format::kFormatVersion || (file.header.incompatible & ~format::kKnownIncompatible) != 0;
-  const bool right = file.checksum == format::FileChecksum(file);
-  if (newer && right) return NewerVersion(path, file.header.version, file.header.incompatible);
-  if (!right) return std::string("the header's checksum is wrong");
+  LIBBUS_RETURN_IF_ERROR(log::CheckFileHeader(file.header, magic, path, "file"));
+  if (file.checksum != format::FileChecksum(file)) return std::string("the header's checksum is wrong");
   return std::string();
 }
 

@@ -23,7 +23,7 @@ std::string BootId() {
 std::string FormatBootId(const uint8_t (&id)[16]) {
   format::Uuid uuid;
   std::copy(std::begin(id), std::end(id), uuid.bytes);
-  return FormatUuid(uuid);
+  return log::UuidText(uuid);
 }
 
 void VerifyControlCopies(const File& file, const Control& control, Findings& findings) {

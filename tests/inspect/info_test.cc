@@ -1,6 +1,7 @@
 #include <absl/status/status.h>
 #include <gtest/gtest.h>
 
+#include "libbus/platform/ofd_lock.h"
 #include "tests/inspect/fixture.h"
 
 namespace libbus::testing {
@@ -55,6 +56,19 @@ TEST_F(InfoTest, ATopicItsSegmentsAndSlots) {
   EXPECT_EQ(info->slots[0].slot, 3u);
   EXPECT_EQ(info->slots[0].pid, 4711u);
   EXPECT_EQ(info->slots[0].name, "loader");
+  EXPECT_EQ(info->slots[0].alive, false);
+}
+
+TEST_F(InfoTest, WhoHoldsTheLockOfASlotIsAlive) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  format::Slot slot = {.floor = 0, .keep_alive = 0, .pid = 1, .since = 1, .name = {}, .reserved = 0};
+  Patch(TopicPath("control"), format::kSlotsOffset + sizeof(slot),
+        std::string_view(reinterpret_cast<const char*>(&slot), sizeof(slot)));
+  const auto holder = platform::LockFile::Open(TopicPath("locks"));
+  ASSERT_TRUE(holder.ok() && *holder->TryExclusive(1));
+  EXPECT_EQ(InspectTopic(directory_, "t")->slots[0].alive, true);
+  holder->Unlock(1);
+  EXPECT_EQ(InspectTopic(directory_, "t")->slots[0].alive, false);
 }
 
 TEST_F(InfoTest, ADamagedControlFileIsLeftOut) {

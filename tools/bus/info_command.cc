@@ -1,7 +1,7 @@
 #include <fmt/format.h>
-#include <libbus/bus.h>
 #include <libbus/inspect.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "tools/bus/commands.h"
@@ -27,13 +27,9 @@ uint64_t Bytes(const TopicInfo& info) {
   return bytes;
 }
 
-// How many producers live, where that can be told.
-absl::StatusOr<uint32_t> Living(const Tool& tool, const std::string& topic) {
-  const auto opened = tool.OpenTopic(topic);
-  if (!opened.ok()) return opened.status();
-  const auto stats = opened->Stats();
-  if (!stats.ok()) return stats.status();
-  return stats->producers;
+uint64_t Living(const TopicInfo& info) {
+  return static_cast<uint64_t>(
+      std::count_if(info.slots.begin(), info.slots.end(), [](const SlotInfo& slot) { return slot.alive == true; }));
 }
 
 std::string SegmentJson(const SegmentInfo& segment) {
@@ -48,13 +44,10 @@ std::string SegmentJson(const SegmentInfo& segment) {
 }
 
 std::string SlotJson(const SlotInfo& slot) {
-  return JsonObject()
-      .Add("slot", slot.slot)
-      .Add("pid", slot.pid)
-      .AddBytes("name", slot.name)
-      .Add("since", slot.since)
-      .Add("floor", slot.floor.offset)
-      .Object();
+  JsonObject object;
+  object.Add("slot", slot.slot).Add("pid", slot.pid).AddBytes("name", slot.name).Add("since", slot.since);
+  if (slot.alive) object.Add("alive", *slot.alive);
+  return object.Add("floor", slot.floor.offset).Object();
 }
 
 void AddOptionsJson(const libbus::TopicOptions& options, JsonObject& object) {
@@ -65,12 +58,12 @@ void AddOptionsJson(const libbus::TopicOptions& options, JsonObject& object) {
   }
 }
 
-std::string TopicJson(const TopicInfo& info, const absl::StatusOr<uint32_t>& living) {
+std::string TopicJson(const TopicInfo& info) {
   JsonObject object;
   object.Add("topic", info.name).Add("uuid", info.uuid).Add("version", info.version).Add("created", info.created);
   AddOptionsJson(info.options, object);
   object.Add("state", info.state).Add("epoch", info.epoch).Add("first", info.first.offset).Add("end", info.end.offset);
-  if (living.ok()) object.Add("producers", *living);
+  object.Add("producers", Living(info));
   std::vector<std::string> segments, slots;
   for (const SegmentInfo& segment : info.segments) segments.push_back(SegmentJson(segment));
   for (const SlotInfo& slot : info.slots) slots.push_back(SlotJson(slot));
@@ -101,20 +94,24 @@ std::string SegmentsText(const TopicInfo& info) {
   return out;
 }
 
-std::string SlotsText(const TopicInfo& info, const absl::StatusOr<uint32_t>& living) {
+std::string_view LifeText(const std::optional<bool>& alive) {
+  if (!alive) return "perhaps alive";
+  return *alive ? "alive" : "gone";
+}
+
+std::string SlotsText(const TopicInfo& info) {
   std::string out;
-  const std::string alive = living.ok() ? fmt::format("{} alive", *living)
-                                        : fmt::format("unknown ({})", std::string(living.status().message()));
-  Line(out, "producers", alive);
+  Line(out, "producers", fmt::format("{} alive", Living(info)));
   for (const SlotInfo& slot : info.slots) {
     const std::string name = slot.name.empty() ? "" : fmt::format(" \"{}\"", slot.name);
     Line(out, "",
-         fmt::format("slot {}: taken last by process {}{} at {}", slot.slot, slot.pid, name, TimeText(slot.since)));
+         fmt::format("slot {}: process {}{} since {}, {}", slot.slot, slot.pid, name, TimeText(slot.since),
+                     LifeText(slot.alive)));
   }
   return out;
 }
 
-std::string TopicText(const TopicInfo& info, const absl::StatusOr<uint32_t>& living) {
+std::string TopicText(const TopicInfo& info) {
   std::string out;
   Line(out, "topic", info.name);
   Line(out, "uuid", info.uuid.empty() ? "unknown (the control file is damaged)" : info.uuid);
@@ -123,14 +120,13 @@ std::string TopicText(const TopicInfo& info, const absl::StatusOr<uint32_t>& liv
   out += OptionsText(info.options);
   Line(out, "state", fmt::format("{}, epoch {}", info.state, info.epoch));
   Line(out, "positions", fmt::format("{} to {}", info.first.offset, info.end.offset));
-  return out + SegmentsText(info) + SlotsText(info, living);
+  return out + SegmentsText(info) + SlotsText(info);
 }
 
 int InfoTopic(const Tool& tool, const std::string& bus, const std::string& topic) {
   const auto info = libbus::InspectTopic(bus, topic);
   BUS_FAIL_IF_ERROR(info.status());
-  const auto living = Living(tool, topic);
-  Stdout().Write(tool.json ? TopicJson(*info, living) : TopicText(*info, living));
+  Stdout().Write(tool.json ? TopicJson(*info) : TopicText(*info));
   return kOk;
 }
 

@@ -1,0 +1,43 @@
+#include <filesystem>
+
+#include "tests/cli/tool.h"
+
+namespace libbus::test {
+namespace {
+
+using TopicCommandTest = CliTest;
+
+TEST_F(TopicCommandTest, CreatesAndListsTopics) {
+  EXPECT_EQ(Out({"topic", "create", "orders"}), "");
+  EXPECT_EQ(Out({"topic", "create", "Audit-2_x"}), "");
+  EXPECT_EQ(Out({"ls"}), "Audit-2_x\norders\n");
+  EXPECT_EQ(Out({"topic", "ls", "--json"}), "{\"topic\":\"Audit-2_x\"}\n{\"topic\":\"orders\"}\n");
+}
+
+TEST_F(TopicCommandTest, ItsOptionsAreKept) {
+  Out({"topic", "create", "t", "--segment-size", "1M", "--timestamps", "none", "--claim-timeout", "500ms"});
+  EXPECT_EQ(std::filesystem::file_size(SegmentPath()), 1u << 20);
+  const std::string info = Out({"info", "t", "--json"});
+  EXPECT_NE(info.find("\"segment_size\":1048576,\"timestamps\":\"none\",\"claim_timeout_ns\":500000000"),
+            std::string::npos)
+      << info;
+  Out({"pub", "t"}, "x\n");
+  EXPECT_EQ(Out({"cat", "t", "--format", "%t\\n"}), "1970-01-01T00:00:00.000000000Z\n");
+}
+
+TEST_F(TopicCommandTest, OneThatExistsIsAnError) {
+  Out({"topic", "create", "t"});
+  const Result result = Run({"topic", "create", "t"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_NE(result.err.find("exists already"), std::string::npos) << result.err;
+}
+
+TEST_F(TopicCommandTest, ASizeOutOfBoundsIsAnErrorAndMakesNothing) {
+  const Result result = Run({"topic", "create", "t", "--segment-size", "1"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(result.err, "bus: segment size 1: choose from 4096 to 68719476736 bytes\n");
+  EXPECT_EQ(Out({"ls"}), "");
+}
+
+}  // namespace
+}  // namespace libbus::test
