@@ -21,6 +21,7 @@ namespace libbus {
 // Byte offset of a record in its topic's whole history. Rises, and is never used twice. Prints as a decimal.
 struct Position {
   uint64_t offset = 0;
+  // NOLINTNEXTLINE(modernize-use-nullptr): a slip of clang-tidy 14
   friend auto operator<=>(const Position&, const Position&) = default;
 };
 std::ostream& operator<<(std::ostream& out, Position position);
