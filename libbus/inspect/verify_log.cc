@@ -28,12 +28,12 @@ class LogCheck {
   uint64_t Step(size_t index, const File& file, SegmentReader& reader, const Look& look);
   uint64_t Data(const File& file, const SegmentReader& reader, const Look& look);
   uint64_t Free(size_t index, const File& file, SegmentReader& reader, const Look& look);
-  uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, std::string what);
+  uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what);
   bool Entered(size_t index) const;
   bool MoreSegments();
   void LastSegment();
   void Tail();
-  void Damage(const File& file, uint64_t base, uint64_t offset, std::string what, uint64_t next);
+  void Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, uint64_t next);
 
   const TopicFiles& files_;
   std::vector<SegmentName> segments_;
@@ -109,12 +109,12 @@ void LogCheck::Link(const File& file, uint64_t base) {
   }
 }
 
-void LogCheck::Damage(const File& file, uint64_t base, uint64_t offset, std::string what, uint64_t next) {
+void LogCheck::Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, uint64_t next) {
   findings_.Tell({.damage = true,
                   .file = file.path(),
                   .offset = offset,
                   .position = Position{base + offset},
-                  .what = std::move(what),
+                  .what = what,
                   .reader = fmt::format("a gap (damage) from {} to {}", base + offset, next)});
 }
 
@@ -178,9 +178,9 @@ uint64_t LogCheck::Free(size_t index, const File& file, SegmentReader& reader, c
   return reader.size();
 }
 
-uint64_t LogCheck::Bad(const File& file, SegmentReader& reader, const Look& look, std::string what) {
+uint64_t LogCheck::Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what) {
   const uint64_t next = reader.Resync(look.offset);
-  Damage(file, reader.base(), look.offset, std::move(what), reader.base() + next);
+  Damage(file, reader.base(), look.offset, what, reader.base() + next);
   return next;
 }
 

@@ -59,10 +59,26 @@ class Maker {
  public:
   Maker(std::string path, const LogOptions& options) : path_(std::move(path)), options_(options), uuid_(NewUuid()) {}
 
-  absl::Status Make() {
+  // Makes the directory and locks it. False: before it was locked another maker took it for a dead one's; begin again
+  // under another name.
+  absl::StatusOr<bool> Begin() {
     if (mkdir(path_.c_str(), 0700) != 0) return ErrnoStatus(errno, path_, "cannot make the directory");
-    LIBBUS_ASSIGN_OR_RETURN(directory_, platform::OpenDirectory(path_));
-    if (flock(directory_.fd(), LOCK_EX | LOCK_NB) != 0) return ErrnoStatus(errno, path_, "cannot lock");
+    auto directory = platform::OpenDirectory(path_);
+    if (directory.status().code() == absl::StatusCode::kNotFound) return false;
+    LIBBUS_RETURN_IF_ERROR(directory.status());
+    if (flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) return false;
+      return ErrnoStatus(errno, path_, "cannot lock");
+    }
+    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity locked, platform::Identify(*directory, path_));
+    const auto named = platform::IdentifyPath(path_);
+    if (!named.ok() || *named != locked) return false;
+    directory_ = *std::move(directory);
+    return true;
+  }
+
+  // REQUIRES: Begin() said true.
+  absl::Status Make() {
     LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity locks, MakeLocks());
     LIBBUS_RETURN_IF_ERROR(MakeSleep());
     LIBBUS_RETURN_IF_ERROR(MakeControl(locks));
@@ -157,12 +173,16 @@ absl::Status Publish(const std::string& from, const std::string& to, const std::
 
 absl::Status Log::Create(const std::string& bus_path, const std::string& name, const LogOptions& options) {
   RemoveDead(bus_path);
-  const std::string making = fmt::format("{}/{}{}-{}", bus_path, kMakingPrefix, getpid(), Seam::MonotonicNow());
-  Maker maker(making, options);
-  absl::Status status = maker.Make();
-  if (status.ok()) status = Publish(making, bus_path + "/" + name, bus_path);
-  if (!status.ok()) maker.Unmake();
-  return status;
+  for (;;) {
+    const std::string making = fmt::format("{}/{}{}-{}", bus_path, kMakingPrefix, getpid(), Seam::MonotonicNow());
+    Maker maker(making, options);
+    LIBBUS_ASSIGN_OR_RETURN(const bool begun, maker.Begin());
+    if (!begun) continue;
+    absl::Status status = maker.Make();
+    if (status.ok()) status = Publish(making, bus_path + "/" + name, bus_path);
+    if (!status.ok()) maker.Unmake();
+    return status;
+  }
 }
 
 }  // namespace libbus::log

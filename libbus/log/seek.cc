@@ -13,8 +13,8 @@ namespace {
 
 using format::Word;
 
-// Reads on from `reader` until `stop` (given each item before the reader moves behind it) or `end`; the reader then
-// stands at the item for which `stop` said true, or at the end.
+// Reads on from `reader` until `stop`, asked about each item before `end`, says true, or to the end; the reader then
+// stands at that item, or where the first item from `end` on will be read.
 template <typename Stop>
 absl::StatusOr<Reader> ReadUntil(Reader reader, uint64_t end, Stop stop) {
   reader.KnowCommitted(end);
@@ -22,7 +22,8 @@ absl::StatusOr<Reader> ReadUntil(Reader reader, uint64_t end, Stop stop) {
   while (reader.position() < end) {
     LIBBUS_ASSIGN_OR_RETURN(const Reader::Found found, reader.Read(item));
     if (found != Reader::Found::kItem) break;
-    if (!stop(item)) continue;
+    // An item at or behind the end was reached over an END; it is not part of this.
+    if (item.position < end && !stop(item)) continue;
     LIBBUS_RETURN_IF_ERROR(reader.Unread(item));
     break;
   }

@@ -111,8 +111,9 @@ absl::Status Watcher::Look(Place place) {
   for (;;) {
     const Word seen = place.Read();
     if (place.Judge(log_.seed(), seen) == Verdict::kReserved) Consider(place, seen);
-    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(log_, log_.writing(), place, seen));
-    if (!moved) return absl::OkStatus();
+    // Damage further on ends the look: who reads up to it says so.
+    const auto moved = StepOver(log_, log_.writing(), place, seen);
+    if (!moved.ok() || !*moved) return absl::OkStatus();
   }
 }
 

@@ -40,7 +40,7 @@ class Watcher {
   // `probe` holds no lock itself and outlives the watcher.
   Watcher(Log& log, const platform::LockFile& probe) : log_(log), probe_(probe) {}
 
-  // Looks at every RESERVED word from `from`, the start of a word, to the tail.
+  // Looks at every RESERVED word from `from`, the start of a word, to the tail or the first damage.
   absl::Status Look(Place from);
 
   // The same from the lowest floor on, then clears the floors of the dead that had nothing open.

@@ -73,8 +73,10 @@ absl::Status MakeDirectory(const std::string& path) {
 // A directory with something in it that is not a bus is somebody else's.
 absl::Status CheckEmpty(const std::string& path) {
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(path));
+  // Somebody else has made it a bus just now.
+  if (std::find(names.begin(), names.end(), kIdentity) != names.end()) return absl::OkStatus();
   for (const std::string& name : names) {
-    if (name == kIdentity || name.starts_with(".making-")) continue;
+    if (name.starts_with(".making-")) continue;
     return absl::FailedPreconditionError(
         fmt::format("{}: not a bus, and not empty (\"{}\" is there): give an empty or a new directory", path, name));
   }
@@ -142,15 +144,12 @@ absl::StatusOr<Bus> Bus::Open(const std::string& path, const OpenOptions& option
   LIBBUS_ASSIGN_OR_RETURN(const std::string resolved, Resolve(path));
   LIBBUS_ASSIGN_OR_RETURN(const File directory, platform::OpenDirectory(resolved));
   LIBBUS_RETURN_IF_ERROR(platform::CheckFileSystem(directory, resolved));
-  auto identity = ReadIdentity(resolved);
-  if (options.create && identity.status().code() == absl::StatusCode::kFailedPrecondition &&
-      platform::IdentifyPath(resolved + "/" + kIdentity).status().code() == absl::StatusCode::kNotFound) {
-    LIBBUS_RETURN_IF_ERROR(MakeIdentity(directory, resolved));
-    identity = ReadIdentity(resolved);
-  }
-  LIBBUS_RETURN_IF_ERROR(identity.status());
-  LIBBUS_RETURN_IF_ERROR(CheckOwner(directory, resolved, options.read_only));
-  return Bus(std::make_shared<internal::BusImpl>(resolved, options, identity->header.uuid));
+  const bool there = platform::IdentifyPath(resolved + "/" + kIdentity).ok();
+  // What is not a bus is told before who owns it.
+  if (there || options.create) LIBBUS_RETURN_IF_ERROR(CheckOwner(directory, resolved, options.read_only));
+  if (!there && options.create) LIBBUS_RETURN_IF_ERROR(MakeIdentity(directory, resolved));
+  LIBBUS_ASSIGN_OR_RETURN(const format::BusFile identity, ReadIdentity(resolved));
+  return Bus(std::make_shared<internal::BusImpl>(resolved, options, identity.header.uuid));
 }
 
 absl::StatusOr<Topic> Bus::OpenTopic(std::string_view name, const TopicOptions& options) {

@@ -103,12 +103,15 @@ absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr
   LIBBUS_RETURN_IF_ERROR(topic->CheckFork());
   // The end first: what is committed between the two lies outside.
   LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> to, EndOf(topic->log(), options.to));
+  const auto check = [&](uint64_t from) -> absl::Status {
+    // From the end to the end is an empty range, wherever the end went in between.
+    if (!to || *to >= from || options.to->kind() == From::Kind::kEnd) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        fmt::format("{}: the range {}:{} ends before it begins", topic->log().path(), from, *to));
+  };
+  if (options.from.kind() == From::Kind::kAt) LIBBUS_RETURN_IF_ERROR(check(options.from.number()));
   LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekTo(topic->log(), options.from));
-  const bool positions = options.from.kind() == From::Kind::kAt && options.to && options.to->kind() == From::Kind::kAt;
-  if (positions && options.to->number() < options.from.number()) {
-    return absl::InvalidArgumentError(fmt::format("{}: the range {}:{} ends before it begins", topic->log().path(),
-                                                  options.from.number(), options.to->number()));
-  }
+  LIBBUS_RETURN_IF_ERROR(check(reader.position()));
   return std::unique_ptr<ConsumerImpl>(new ConsumerImpl(std::move(topic), options, std::move(reader), to));
 }
 

@@ -23,6 +23,8 @@ using platform::Seam;
 constexpr int64_t kFlowPause = 800;
 // Polls between two looks at the clock.
 constexpr int kPollsPerClock = 64;
+// As good as for ever, and can be added to a time.
+constexpr int64_t kLongestSpin = std::numeric_limits<int64_t>::max() / 4;
 
 // Bounds of sleeps: doubled from the first to the last. They heal a death between commit and wake, no more.
 constexpr int64_t kFirstBound = 1'000'000;
@@ -31,7 +33,9 @@ constexpr int64_t kLastBound = 100'000'000;
 }  // namespace
 
 Waiter::Waiter(TopicImpl& topic, const ConsumerOptions& options)
-    : topic_(topic), wait_(options.wait), spin_(absl::ToInt64Nanoseconds(options.spin)) {
+    : topic_(topic),
+      wait_(options.wait),
+      spin_(std::clamp(absl::ToInt64Nanoseconds(options.spin), int64_t{0}, kLongestSpin)) {
   if (!topic.read_only()) watcher_.emplace(topic.log(), topic.probe());
 }
 
