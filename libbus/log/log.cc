@@ -108,23 +108,6 @@ absl::StatusOr<Place> Log::FindTail(SegmentStore& store) {
   }
 }
 
-absl::StatusOr<uint64_t> Log::CommittedEnd(SegmentStore& store) {
-  // The tail first, then the floors: a claim that is missing from the floors read now was made behind that tail.
-  LIBBUS_ASSIGN_OR_RETURN(const Place tail, FindTail(store));
-  const auto lowest = control_.LowestFloor();
-  if (!lowest || *lowest >= tail.position || *lowest % format::kRecordAlignment != 0) return tail.position;
-  auto segment = store.Containing(*lowest);
-  if (!segment.ok()) return tail.position;
-  Place place{*std::move(segment), *lowest};
-  while (place.position < tail.position) {
-    const Word seen = place.Read();
-    if (place.Judge(seed_, seen) == Verdict::kReserved) return place.position;
-    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(*this, store, place, seen));
-    if (!moved) break;
-  }
-  return tail.position;
-}
-
 void Log::WakeSleepers(const Place& place) const {
   // SYNC POINT: sleeper woken. The mark is read behind the CAS that made the word final.
   if (sleep_.mark().Read() < place.position) return;

@@ -57,9 +57,6 @@ class Log {
   // The first FREE word from NearTail on: where the next record goes. DATA_LOSS: damage in between.
   absl::StatusOr<Place> FindTail(SegmentStore& store);
 
-  // Everything before it is final: the first RESERVED word from the lowest floor on, or the tail.
-  absl::StatusOr<uint64_t> CommittedEnd(SegmentStore& store);
-
   // The hint, if a committed record that verifies stands there; 0 if not.
   uint64_t VerifiedHint(SegmentStore& store);
 

@@ -166,6 +166,52 @@ std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* 
   return std::nullopt;
 }
 
+namespace {
+
+// Steps over the word at `place`, and over damage as a reader does. False: at a FREE word, or at damage behind which
+// nothing can be read.
+absl::StatusOr<bool> StepAsReader(Log& log, SegmentStore& store, Place& place, Word seen) {
+  const auto moved = StepOver(log, store, place, seen);
+  if (moved.ok() || moved.status().code() != absl::StatusCode::kDataLoss) return moved;
+  if (const auto record = FindNextRecord(log, *place.segment, place.position + format::kRecordAlignment)) {
+    place.position = *record;
+    return true;
+  }
+  const auto next = store.After(*place.segment);
+  if (!next.ok()) return false;
+  const Place first{*next, (*next)->first()};
+  if (first.Read().is_free()) return false;
+  place = first;
+  return true;
+}
+
+absl::StatusOr<Place> FindEnd(Log& log, SegmentStore& store) {
+  LIBBUS_ASSIGN_OR_RETURN(Place place, log.NearTail(store));
+  for (;;) {
+    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepAsReader(log, store, place, place.Read()));
+    if (!moved) return place;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store) {
+  // The tail first, then the floors: a claim that is missing from the floors read now was made behind that tail.
+  LIBBUS_ASSIGN_OR_RETURN(const Place tail, FindEnd(log, store));
+  const auto lowest = log.control().LowestFloor();
+  if (!lowest || *lowest >= tail.position || *lowest % format::kRecordAlignment != 0) return tail.position;
+  auto segment = store.Containing(*lowest);
+  if (!segment.ok()) return tail.position;
+  Place place{*std::move(segment), *lowest};
+  while (place.position < tail.position) {
+    const Word seen = place.Read();
+    if (place.Judge(log.seed(), seen) == Verdict::kReserved) return place.position;
+    LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepAsReader(log, store, place, seen));
+    if (!moved) break;
+  }
+  return tail.position;
+}
+
 std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t from) {
   return FindNextRecord(log.seed(), segment.at(from), from, segment.end(), segment.end() - segment.base());
 }

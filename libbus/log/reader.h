@@ -100,6 +100,10 @@ std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* 
 // The same in a mapped segment.
 std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t from);
 
+// Where a reader's log ends now: everything before it is final. The first RESERVED word from the lowest floor on, else
+// the tail. Damage on the way is stepped over as a reader does; damage behind which nothing can be read is the end.
+absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store);
+
 // Where a consumer may start. Each returns a reader whose next Read gives what is wanted.
 // SeekStart: the oldest record, sequence 0. SeekEnd: behind the last committed record.
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store);

@@ -51,14 +51,14 @@ absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store) {
 }
 
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(end));
   return Reader(log, store, Place{std::move(segment), end});
 }
 
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   if (position > end || position < first - format::kSegmentHeaderSize) {
     return absl::OutOfRangeError(fmt::format("{}: position {} is {}: the log goes from {} to {}", log.path(), position,
                                              position > end ? "beyond the end" : "before the oldest record", first,
@@ -80,20 +80,20 @@ absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t posi
 }
 
 absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time) {
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekStart(log, store));
   return ReadUntil(std::move(reader), end, [&](const Item& item) { return !item.is_gap && item.timestamp >= time; });
 }
 
 absl::StatusOr<Reader> SeekSequence(Log& log, SegmentStore& store, uint64_t n) {
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekStart(log, store));
   uint64_t before = 0;
   return ReadUntil(std::move(reader), end, [&](const Item&) { return before++ == n; });
 }
 
 absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n) {
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log.CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   if (n == 0) return SeekEnd(log, store);
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
   // Backwards a segment at a time: a segment starts with a record, so counting can begin at any of them.

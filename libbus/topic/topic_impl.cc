@@ -6,6 +6,7 @@
 
 #include "libbus/log/appender.h"
 #include "libbus/log/file_header.h"
+#include "libbus/log/reader.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::internal {
@@ -71,7 +72,7 @@ absl::StatusOr<TopicStats> TopicImpl::Stats() {
     stats.bytes += segment->end() - segment->base();
   }
   LIBBUS_ASSIGN_OR_RETURN(stats.first.offset, log_->First(store));
-  LIBBUS_ASSIGN_OR_RETURN(stats.end.offset, log_->CommittedEnd(store));
+  LIBBUS_ASSIGN_OR_RETURN(stats.end.offset, log::CommittedEnd(*log_, store));
   if (attachment_) stats.producers = log::CountHolders(attachment_->probe());
   return stats;
 }
