@@ -112,7 +112,7 @@ absl::StatusOr<std::vector<SegmentName>> ListSegments(const std::string& topic_p
   LIBBUS_ASSIGN_OR_RETURN(const auto names, platform::ListDirectory(topic_path));
   std::vector<SegmentName> segments;
   for (const std::string& name : names) {
-    if (const auto base = ParseSegmentName(name)) segments.push_back({topic_path + "/" + name, *base});
+    if (const auto base = ParseSegmentName(name)) segments.push_back({fmt::format("{}/{}", topic_path, name), *base});
   }
   std::sort(segments.begin(), segments.end(), [](const auto& a, const auto& b) { return a.base < b.base; });
   return segments;

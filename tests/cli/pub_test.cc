@@ -107,7 +107,7 @@ TEST_F(PubTest, ARateIsKept) {
   const auto seconds = [](const std::string& time) {
     return 60 * std::stod(time.substr(14, 2)) + std::stod(time.substr(17));
   };
-  const double first = seconds(times), last = seconds(times.substr(9 * 31));
+  const double first = seconds(times), last = seconds(times.substr(size_t{9} * 31));
   EXPECT_GE(last < first ? last + 3600 - first : last - first, 0.08);
 }
 

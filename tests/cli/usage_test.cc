@@ -64,8 +64,8 @@ TEST_F(UsageTest, ValuesThatAreNoneAreTold) {
 TEST_F(UsageTest, EveryCommandHasHelpWithAnExample) {
   EXPECT_NE(Out({"--help"}).find("Exit codes: 0 ok"), std::string::npos);
   const std::vector<std::vector<std::string>> commands = {
-      {"init"}, {"topic"}, {"topic", "create"}, {"topic", "ls"}, {"ls"}, {"pub"}, {"cat"}, {"tail"},
-      {"dump"}, {"info"},  {"verify"}};
+      {"init"}, {"topic"}, {"topic", "create"}, {"topic", "ls"}, {"ls"},   {"pub"},
+      {"cat"},  {"tail"},  {"bench"},           {"dump"},        {"info"}, {"verify"}};
   for (std::vector<std::string> command : commands) {
     std::string usage = "Usage: bus";
     for (const std::string& word : command) usage += " " + word;

@@ -22,9 +22,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddDumpCommand(app, tool);
   AddInfoCommand(app, tool);
   AddVerifyCommand(app, tool);
-#if __has_include("tools/bus/bench_command.cc")
   AddBenchCommand(app, tool);
-#endif
 }
 
 void AddCommonOptions(CLI::App& app, Tool& tool) {

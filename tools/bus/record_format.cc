@@ -30,6 +30,7 @@ void AppendHex(const RecordView& record, std::string& out) {
 
 std::string HeadersJson(const std::vector<libbus::Header>& headers) {
   std::vector<std::string> items;
+  items.reserve(headers.size());
   for (const libbus::Header& header : headers) {
     items.push_back(JsonObject().AddBytes("name", header.name).AddBytes("value", header.value).Object());
   }

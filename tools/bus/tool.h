@@ -65,6 +65,6 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& known
 
 // Ends a command's function with the error of an expression of type absl::Status or StatusOr.
 #define BUS_FAIL_IF_ERROR(expression) \
-  if (const absl::Status fail_status = (expression); !fail_status.ok()) return ::bustool::Tool::Fail(fail_status)
+  if (const absl::Status& fail_status = (expression); !fail_status.ok()) return ::bustool::Tool::Fail(fail_status)
 
 #endif  // LIBBUS_TOOLS_BUS_TOOL_H_
