@@ -103,6 +103,7 @@ TEST_F(BusTest, ADirectoryThatOthersMayWriteIsRefusedUntouched) {
   fs::create_directory(bus_);
   ASSERT_EQ(chmod(bus_.c_str(), 0777), 0);
   EXPECT_TRUE(Fails(Create(), StatusCode::kFailedPrecondition, "others may write"));
+  EXPECT_TRUE(fs::is_empty(bus_));
 }
 
 TEST_F(BusTest, CreateAndReadOnlyContradict) {
@@ -447,6 +448,23 @@ TEST_F(BusTest, ManyMakersMakeOneBusAndOneTopic) {
     ASSERT_TRUE(Succeeds(topic));
     EXPECT_EQ(ReadAll(*topic).size(), static_cast<size_t>(kMakers));
     EXPECT_EQ(std::distance(fs::directory_iterator(path), {}), 2) << "bus and t, nothing half-made";
+  }
+}
+
+TEST_F(BusTest, ManyMakersOfManyTopicsDoNotHinderEachOther) {
+  for (int round = 0; round < 5; ++round) {
+    const Scratch scratch(FastParent());
+    const auto codes = RunTogether(kMakers, [&] {
+      auto bus = Bus::Open(scratch / "bus", {.create = true, .background = false});
+      if (!bus.ok()) return 1;
+      for (int n = 0; n < 20; ++n) {
+        const std::string name = std::to_string(getpid()) + "-" + std::to_string(n);
+        if (!Succeeds(bus->OpenTopic(name, {.create_new = true, .segment_size = 4096}))) return 2;
+      }
+      return 0;
+    });
+    ASSERT_EQ(codes, std::vector<int>(kMakers, 0));
+    EXPECT_EQ(Bus::Open(scratch / "bus")->ListTopics()->size(), 20u * kMakers);
   }
 }
 
