@@ -514,6 +514,35 @@ TEST_F(ConsumerTest, APositionInsideAGapHandsOutThatGapFirst) {
   }
 }
 
+TEST_F(ConsumerTest, APositionInsideADamagedRangeHandsOutTheGapFirst) {
+  Publish(4);
+  FlipAt(PositionOf(1).offset + 6, 1);
+  FlipAt(PositionOf(2).offset + 30, 1);
+  for (const uint64_t inside : {PositionOf(1).offset + 8, PositionOf(2).offset, PositionOf(2).offset + 16}) {
+    Consumer consumer = Consume({.from = From::At({inside})});
+    const auto gap = consumer.Next(kNow);
+    ASSERT_TRUE(Succeeds(gap)) << inside;
+    EXPECT_EQ(TextOf(gap), "<damage>");
+    EXPECT_LE(gap->gap().from.offset, inside);
+    EXPECT_GT(gap->gap().to.offset, inside);
+    EXPECT_EQ(Rest(consumer).back(), Number(3));
+  }
+}
+
+TEST_F(ConsumerTest, DamageBeforeTheEndDoesNotHideTheEnd) {
+  Publish(4);
+  FlipAt(PositionOf(1).offset + 6, 1);
+  const Texts all = {Number(0), "<damage>", Number(2), Number(3)};
+  EXPECT_EQ(ReadAll(*topic_), all);
+  EXPECT_EQ(topic_->Stats()->end, PositionOf(4));
+  Consumer end = Consume({.from = From::End()});
+  EXPECT_EQ(end.position(), PositionOf(4));
+  Consumer last = Consume({.from = From::Last(2)});
+  EXPECT_EQ(Rest(last), (Texts{Number(2), Number(3)}));
+  Consumer third = Consume({.from = From::Time(absl::InfinitePast())});
+  EXPECT_EQ(Rest(third), all);
+}
+
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
 struct Waiting {
