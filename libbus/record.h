@@ -80,8 +80,17 @@ struct OwnedRecord {
   Gap gap;
 };
 
+namespace log {
+struct Item;
+}
+
 namespace internal {
-struct ViewBuilder;
+// Who has one may make views: consumers.
+class ViewKey {
+ private:
+  friend class ConsumerImpl;
+  ViewKey() {}
+};
 
 // Counts the calls of one consumer after which older views are stale. Cells are never freed, so that a view may ask
 // at any time; they are reused by later consumers, and only ever rise.
@@ -96,6 +105,10 @@ struct ViewEpoch {
 // write the log can change the bytes later. Use ToOwned() where that matters.
 class RecordView {
  public:
+  // For consumers. Field by field into its final place: a view that is made and then copied stalls on its own stores.
+  RecordView(internal::ViewKey, const log::Item& item, std::optional<uint64_t> sequence,
+             const internal::ViewEpoch* epoch);
+
   RecordKind kind() const { return Check(), kind_; }
   // kData: the payload; aligned to 8 bytes. kGap: empty.
   Bytes payload() const { return Check(), Bytes(payload_, payload_size_); }
@@ -117,35 +130,35 @@ class RecordView {
   Position next_position() const { return Check(), next_position_; }
   // The ordinal of the record in its topic, where the consumer knows it: it began at From::Start() or
   // From::Sequence() and has met no damage.
-  std::optional<uint64_t> sequence() const { return Check(), sequence_; }
+  std::optional<uint64_t> sequence() const { return Check(), has_sequence_ ? std::optional(sequence_) : std::nullopt; }
   // RecordOptions::source, where the producer gave one.
   std::optional<Position> source() const;
   // RecordOptions::producer and producer_sequence; empty and 0 where the producer gave none.
   std::string_view producer() const;
   uint64_t producer_sequence() const;
   // REQUIRES: kind() == kGap.
-  const Gap& gap() const { return Check(), gap_; }
+  Gap gap() const { return Check(), Gap{cause_, position_, next_position_, owner_}; }
   // A copy that stays valid.
   OwnedRecord ToOwned() const;
 
  private:
-  friend struct internal::ViewBuilder;
-  RecordView() = default;
   void Check() const { assert(epoch_->value == made_at_ && "RecordView used after its consumer moved on"); }
 
-  RecordKind kind_ = RecordKind::kData;
-  uint32_t type_ = 0;
-  const std::byte* payload_ = nullptr;
-  size_t payload_size_ = 0;
-  const std::byte* attributes_ = nullptr;
-  size_t attributes_size_ = 0;
-  int64_t timestamp_ = 0;
+  RecordKind kind_;
+  GapCause cause_;  // kGap
+  bool has_sequence_;
+  uint32_t type_;
+  std::optional<uint32_t> owner_;  // kGap
+  const std::byte* payload_;
+  size_t payload_size_;
+  const std::byte* attributes_;
+  size_t attributes_size_;
+  int64_t timestamp_;
   Position position_;
   Position next_position_;
-  std::optional<uint64_t> sequence_;
-  Gap gap_;
-  const internal::ViewEpoch* epoch_ = nullptr;
-  uint64_t made_at_ = 0;
+  uint64_t sequence_;
+  const internal::ViewEpoch* epoch_;
+  uint64_t made_at_;
 };
 
 // What Consumer::Poll() returns: zero or more views, all valid as long as one of Next() would be.

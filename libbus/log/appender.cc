@@ -14,9 +14,10 @@ using format::Verdict;
 using format::Word;
 using platform::Seam;
 
-// Pages are made present this far ahead of the tail, and the background thread is called when less is left.
+// Pages are made present this far ahead of the tail, across the end of a segment too; and so often, in bytes, the
+// background thread is called for it.
 constexpr uint64_t kPopulateAhead = uint64_t{4} << 20;
-constexpr uint64_t kPopulateLow = uint64_t{2} << 20;
+constexpr uint64_t kCallEvery = uint64_t{1} << 20;
 
 // A walk longer than this looks at the hint; a hint is stored every so many records.
 constexpr int kWalkLimit = 64;
@@ -126,11 +127,11 @@ void Appender::Finish() {
   floor().Clear();
   place_.position += claim_.size();
   claim_ = Word();
-  if (place_.position + kPopulateLow > place_.segment->populated()) LookAhead();
+  if (place_.position >= call_at_) CallAhead();
 }
 
-void Appender::LookAhead() {
-  if (place_.segment->populated() >= place_.segment->end()) return;
+void Appender::CallAhead() {
+  call_at_ = place_.position + kCallEvery;
   if (near_end_) near_end_();
 }
 

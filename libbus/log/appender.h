@@ -64,7 +64,7 @@ class Appender {
   // Steps over `seen`; jumps to the hint now and then.
   absl::Status Pass(format::Word seen, int& steps);
   void Finish();
-  void LookAhead();
+  void CallAhead();
 
   Log* log_;
   SlotHold slot_;
@@ -72,6 +72,7 @@ class Appender {
   format::Word claim_;  // the RESERVED word of the open claim, or FREE
   std::function<void()> near_end_;
   uint32_t since_hint_ = 0;
+  uint64_t call_at_ = 0;  // the position from which on the background thread is called again
 };
 
 // Prepares the next segment behind the one that holds the tail, and makes the pages ahead of the tail present.

@@ -29,7 +29,7 @@ std::optional<uint64_t> ParseName(std::string_view name) {
 
 void Segment::Populate(uint64_t from, uint64_t to) {
   from = std::max({populated_.Read(), base(), from & ~(format::kPageSize - 1)});
-  to = std::min(to, end());
+  to = std::min(format::AlignUp(to, format::kPageSize), end());
   if (from >= to) return;
   mapping_.Populate(from - base(), to - from);
   populated_.Raise(to);
@@ -60,6 +60,7 @@ absl::StatusOr<format::SegmentHeader> SegmentStore::ReadHeader(const platform::F
 }
 
 absl::StatusOr<SegmentPtr> SegmentStore::Open(uint64_t base) {
+  SegmentPtr left;  // unmapped behind the lock
   const std::lock_guard lock(mutex_);
   if (const auto it = open_.find(base); it != open_.end()) {
     if (SegmentPtr segment = it->second.lock()) return segment;
@@ -71,6 +72,7 @@ absl::StatusOr<SegmentPtr> SegmentStore::Open(uint64_t base) {
   LIBBUS_ASSIGN_OR_RETURN(platform::Mapping mapping, platform::Mapping::Map(file, path, header.file_size, writable_));
   auto segment = std::make_shared<Segment>(header, std::move(mapping));
   open_[base] = segment;
+  left = std::exchange(recent_[turn_++ % recent_.size()], segment);
   return segment;
 }
 

@@ -4,6 +4,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -89,6 +90,10 @@ class SegmentStore {
   const bool writable_;
   std::mutex mutex_;
   std::map<uint64_t, std::weak_ptr<Segment>> open_;
+  // Holds what was opened last: the prepared segment keeps its populated pages until the tail gets there, and the one
+  // that was left is unmapped (milliseconds) by who opens another, not by who rolls.
+  std::array<SegmentPtr, 2> recent_;
+  size_t turn_ = 0;
 };
 
 // Makes the segment `base` of `size` bytes appear whole and under a durable name. OK also when somebody else has made

@@ -164,11 +164,10 @@ absl::Status ConsumerImpl::ReadOne(Handout& out) {
 
 absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(BeginCall());
-  Handout out;
   std::optional<int64_t> deadline;
   for (;;) {
-    LIBBUS_RETURN_IF_ERROR(ReadOne(out));
-    if (out.found) return MakeView(out);
+    LIBBUS_RETURN_IF_ERROR(ReadOne(out_));
+    if (out_.found) return absl::StatusOr<RecordView>(absl::in_place, ViewKey(), out_.item, out_.sequence, epoch_);
     if (!deadline) deadline = DeadlineAfter(timeout);
     LIBBUS_RETURN_IF_ERROR(waiter_.Wait(reader_, *deadline));
   }
@@ -177,19 +176,18 @@ absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
 absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   RecordBatch batch;
-  Handout out;
   while (batch.size() < max) {
     if (pinned_.empty() || pinned_.back() != reader_.segment()) pinned_.push_back(reader_.segment());
-    const absl::Status status = ReadOne(out);
+    const absl::Status status = ReadOne(out_);
     if (!status.ok() && batch.empty()) return status;
     if (!status.ok()) pending_ = status;
-    if (!status.ok() || (!out.found && !batch.empty())) break;
-    if (!out.found) {
+    if (!status.ok() || (!out_.found && !batch.empty())) break;
+    if (!out_.found) {
       // Nothing there: now and then a look whether somebody died.
       LIBBUS_RETURN_IF_ERROR(waiter_.Idle(reader_));
       break;
     }
-    batch.push_back(MakeView(out));
+    batch.emplace_back(ViewKey(), out_.item, out_.sequence, epoch_);
   }
   return batch;
 }

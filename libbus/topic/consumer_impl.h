@@ -42,7 +42,6 @@ class ConsumerImpl {
   };
   absl::Status ReadOne(Handout& out);
   absl::StatusOr<bool> Wanted(const log::Item& item);
-  RecordView MakeView(const Handout& out) const { return ViewBuilder::Make(out.item, out.sequence, epoch_); }
   absl::Status BeginCall();
   absl::Status EndOfRange() const;
   bool AtEnd(uint64_t position) const { return to_ && position >= *to_; }
@@ -53,6 +52,7 @@ class ConsumerImpl {
   std::optional<uint64_t> to_;
   Waiter waiter_;
   ViewEpoch* epoch_;
+  Handout out_;                          // here and not in each call, which would clear it
   std::vector<log::SegmentPtr> pinned_;  // of the views handed out, where the reader has gone on
   bool hand_out_gap_ = false;            // the next gap is handed out whatever gaps_ says: somebody asked for its place
   absl::Status pending_;  // what a Poll met behind the records that it handed out; the next call returns it

@@ -74,7 +74,7 @@ OwnedRecord RecordView::ToOwned() const {
   copy.source = source();
   copy.producer = producer();
   copy.producer_sequence = producer_sequence();
-  copy.gap = gap_;
+  if (kind() == RecordKind::kGap) copy.gap = gap();
   return copy;
 }
 

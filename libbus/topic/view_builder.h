@@ -7,32 +7,33 @@
 #include "libbus/log/reader.h"
 #include "libbus/record.h"
 
-namespace libbus::internal {
+namespace libbus {
+
+inline RecordView::RecordView(internal::ViewKey, const log::Item& item, std::optional<uint64_t> sequence,
+                              const internal::ViewEpoch* epoch)
+    : kind_(item.is_gap ? RecordKind::kGap : RecordKind::kData),
+      cause_(static_cast<GapCause>(item.cause)),
+      has_sequence_(sequence.has_value()),
+      type_(item.type),
+      owner_(item.owner),
+      payload_(item.payload),
+      payload_size_(item.payload_size),
+      attributes_(item.attributes),
+      attributes_size_(item.attributes_size),
+      timestamp_(item.timestamp),
+      position_{item.position},
+      next_position_{item.next},
+      sequence_(sequence.value_or(0)),
+      epoch_(epoch),
+      made_at_(epoch->value) {}
+
+namespace internal {
 
 inline Gap MakeGap(const log::Item& item) {
   return {static_cast<GapCause>(item.cause), {item.position}, {item.next}, item.owner};
 }
 
-struct ViewBuilder {
-  static RecordView Make(const log::Item& item, std::optional<uint64_t> sequence, const ViewEpoch* epoch) {
-    RecordView view;
-    view.kind_ = item.is_gap ? RecordKind::kGap : RecordKind::kData;
-    view.type_ = item.type;
-    view.payload_ = item.payload;
-    view.payload_size_ = item.payload_size;
-    view.attributes_ = item.attributes;
-    view.attributes_size_ = item.attributes_size;
-    view.timestamp_ = item.timestamp;
-    view.position_ = {item.position};
-    view.next_position_ = {item.next};
-    view.sequence_ = sequence;
-    if (item.is_gap) view.gap_ = MakeGap(item);
-    view.epoch_ = epoch;
-    view.made_at_ = epoch->value;
-    return view;
-  }
-};
-
-}  // namespace libbus::internal
+}  // namespace internal
+}  // namespace libbus
 
 #endif  // LIBBUS_TOPIC_VIEW_BUILDER_H_
