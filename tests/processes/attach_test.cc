@@ -66,6 +66,35 @@ TEST(Attach, ManyComeAndGo) { ComeAndGo(FastParent(), 6, 100); }
 
 TEST(Attach, ManyComeAndGoOnTheUsualFileSystem) { ComeAndGo(UsualParent(), 4, 15); }
 
+// A new directory for every round: everybody makes the bus and the topic, and finds one.
+TEST(Attach, ManyMakeTheBusAtOnce) {
+  constexpr uint64_t kMakers = 6;
+  constexpr uint64_t kRounds = 40;
+  const Scratch scratch(FastParent());
+  Shared<std::atomic<uint64_t>> ready;
+  std::vector<Child> all;
+  for (uint64_t i = 0; i < kMakers; ++i) {
+    all.emplace_back([&] {
+      for (uint64_t round = 0; round < kRounds; ++round) {
+        // Together, and so close that they meet inside.
+        ++*ready;
+        while (*ready < (round + 1) * kMakers) sched_yield();
+        const auto topic = OpenForWriting(scratch / fmt::format("bus{}", round), kTraffic);
+        if (!topic.ok()) {
+          *ready += kRounds * kMakers;
+          return Complain("maker", topic.status().ToString());
+        }
+      }
+      return 0;
+    });
+  }
+  for (Child& each : all) {
+    EXPECT_EQ(JoinWhileMoving(
+                  each, [&] { return ready->load(); }, [&] { return fmt::format("{}\n", ready->load()); }),
+              0);
+  }
+}
+
 struct Rounds {
   std::atomic<uint64_t> begun{0};
   std::atomic<uint64_t> attached{0};
