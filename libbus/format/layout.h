@@ -253,6 +253,7 @@ static_assert(kControlSize == 131072);
 inline constexpr int64_t kAttachByte = 0;   // read lock: a writer is attached; write lock: alone
                                             // 1 .. 1023: the holder of that slot
 inline constexpr int64_t kSyncByte = 1024;  // kept for who syncs
+inline constexpr int64_t kOpenByte = 1025;  // read lock: attached, and the log was found or made whole
 struct LocksFile {
   FileHeader header;
   uint8_t reserved[28];

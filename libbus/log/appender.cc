@@ -76,8 +76,8 @@ absl::Status Appender::Roll(uint64_t size) {
 
 absl::Status Appender::Pass(Word seen, int& steps) {
   const bool end = place_.Judge(log_->seed(), seen) == Verdict::kEnd;
-  if (end && log_->writing().Open(place_.segment->end()).status().code() == absl::StatusCode::kNotFound) {
-    // Recovery may leave an END that leads nowhere yet.
+  if (end && log_->writing().After(*place_.segment).status().code() == absl::StatusCode::kNotFound) {
+    // The newest segment was removed by hand: the log goes on behind the END.
     LIBBUS_RETURN_IF_ERROR(log_->EnsureNext(*place_.segment, 0).status());
   }
   LIBBUS_RETURN_IF_ERROR(StepOver(*log_, log_->writing(), place_, seen).status());

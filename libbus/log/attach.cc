@@ -140,7 +140,9 @@ absl::StatusOr<bool> Attachment::TryAttach() {
       return status;
     }
     // OPEN is on disk: now others may come in beside.
-    return locks_.TryShared(format::kAttachByte);
+    LIBBUS_ASSIGN_OR_RETURN(const bool open, locks_.TryShared(format::kOpenByte));
+    LIBBUS_ASSIGN_OR_RETURN(const bool shared, locks_.TryShared(format::kAttachByte));
+    return open && shared;
   }
   LIBBUS_ASSIGN_OR_RETURN(const bool beside, locks.TryShared(format::kAttachByte));
   if (!beside) return false;
@@ -180,11 +182,16 @@ absl::StatusOr<bool> Attachment::AttachBeside() {
   ControlRecord today = {};
   LIBBUS_RETURN_IF_ERROR(StampToday(*log_, today));
   if (std::memcmp(today.boot_id, record->boot_id, sizeof(today.boot_id)) != 0) return false;
+  // Nor does an OPEN of this boot count unless somebody lives who made or found it so.
+  if (!probe_.Probe(format::kOpenByte)) return false;
+  LIBBUS_ASSIGN_OR_RETURN(const bool open, locks_.TryShared(format::kOpenByte));
+  if (!open) return false;
   LIBBUS_RETURN_IF_ERROR(log_->control().Sync());
   return true;
 }
 
 absl::Status Attachment::Leave() {
+  locks_.Unlock(format::kOpenByte);
   locks_.Unlock(format::kAttachByte);
   LIBBUS_ASSIGN_OR_RETURN(const bool alone, locks_.TryExclusive(format::kAttachByte));
   if (!alone) return absl::OkStatus();

@@ -1,11 +1,15 @@
 // Attaching to a topic for writing, and leaving it: who is alone recovers, everybody else waits for him.
 //
-// Byte 0 of the locks file: writers hold it shared; who could take it exclusively is alone. States of the control
-// record and what a death leaves:
+// Byte 0 of the locks file: writers hold it shared; who could take it exclusively is alone. Byte 1025 is held, shared,
+// by those who are attached to a log that was found or made whole: an OPEN in the control record alone does not say
+// that, it may stand there from before a kill, while the one who is alone refuses or dies before he writes anything.
+// Who comes beside others goes on only if one of them holds it; since he holds byte 0 himself by then, nobody can be
+// alone in between.
+//
+// States of the control record and what a death leaves:
 //   CLEAN(T)      nobody is attached, everything before T is final and on disk
 //   RECOVERING    stored, on disk, before the first step of a recovery. Died in here: the next one alone recovers anew
-//   OPEN(T)       on disk before anything is published. Died in here: continuity decides whether the log goes on in
-//   place
+//   OPEN(T)       on disk before anything is published. Died in here: continuity decides whether it goes on in place
 #ifndef LIBBUS_LOG_ATTACH_H_
 #define LIBBUS_LOG_ATTACH_H_
 

@@ -133,6 +133,12 @@ absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size
   for (;;) {
     auto next = writing_.Open(base);
     if (next.status().code() == absl::StatusCode::kNotFound) {
+      LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, writing_.ListBases());
+      if (!bases.empty() && bases.back() > base) {
+        // Somebody made this one and the next meanwhile; or it was removed, and a position is never used twice.
+        if (writing_.Open(base).ok()) continue;
+        return DamageAt(*this, base, "the segment that begins here is missing, and later ones are there");
+      }
       const uint32_t epoch = 1;
       LIBBUS_RETURN_IF_ERROR(PrepareSegment(directory_, path_, uuid(), base, wanted, epoch));
       next = writing_.Open(base);

@@ -96,7 +96,10 @@ ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptio
   if (options.to && options.to->kind() != From::Kind::kAt) reader_.KnowCommitted(*to_);
 }
 
-ConsumerImpl::~ConsumerImpl() { EpochPool::Get().Return(epoch_); }
+ConsumerImpl::~ConsumerImpl() {
+  // In a child another thread of the parent may have held the pool's lock for ever.
+  if (topic_->CheckFork().ok()) EpochPool::Get().Return(epoch_);
+}
 
 absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr<TopicImpl> topic,
                                                                  const ConsumerOptions& options) {
@@ -193,9 +196,15 @@ absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
 }
 
 absl::Status ConsumerImpl::Seek(From from) {
-  pending_ = absl::OkStatus();
+  // What a Poll met stays pending when this fails: the consumer stays where it is.
+  absl::Status pending = std::exchange(pending_, absl::OkStatus());
   LIBBUS_RETURN_IF_ERROR(BeginCall());
-  LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekTo(topic_->log(), from));
+  auto sought = SeekTo(topic_->log(), from);
+  if (!sought.ok()) {
+    pending_ = std::move(pending);
+    return sought.status();
+  }
+  log::Reader reader = *std::move(sought);
   hand_out_gap_ = InsideGap(reader, from);
   reader_ = std::move(reader);
   waiter_.Progress();

@@ -120,15 +120,14 @@ absl::Status Waiter::LookAround(log::Reader& reader, int64_t now) {
   look_at_ = now + Seam::Bound(bound_);
   const Word word = reader.place().Read();
   if (word.state() == format::State::kReserved) {
-    if (watcher_) return watcher_->Look(reader.place());
-    topic_.log().sleep().CallForHelp();
-    return absl::OkStatus();
+    if (watcher_) {
+      LIBBUS_RETURN_IF_ERROR(watcher_->Look(reader.place()));
+    } else {
+      topic_.log().sleep().CallForHelp();
+    }
   }
-  if (word.is_free()) {
-    reader.LearnCommitted();
-    return topic_.log().CheckStillThere();
-  }
-  return absl::OkStatus();
+  if (word.is_free()) reader.LearnCommitted();
+  return reader.Pending() ? topic_.log().CheckStillThere() : absl::OkStatus();
 }
 
 absl::Status Waiter::TimedOut(const log::Reader& reader) const {

@@ -266,7 +266,8 @@ TEST(FormatDocTest, PartsOfTheControlFile) {
 
 TEST(FormatDocTest, BytesOfTheLocksFile) {
   const Rows table = Table("byte");
-  ASSERT_EQ(table.size(), 3u);
+  ASSERT_EQ(table.size(), 4u);
+  EXPECT_EQ(table[3].first, std::to_string(kOpenByte));
   EXPECT_EQ(table[0].first, std::to_string(kAttachByte));
   EXPECT_EQ(table[1].first, "1 to " + std::to_string(kMaxOwner));
   EXPECT_EQ(table[2].first, std::to_string(kSyncByte));

@@ -84,6 +84,7 @@ TEST(LayoutTest, AControlRecordFillsItsCopy) {
 TEST(LayoutTest, BytesOfTheLocksFile) {
   EXPECT_EQ(kAttachByte, 0);
   EXPECT_EQ(kSyncByte, 1024) << "bytes 1 to 1023 belong to the slots";
+  EXPECT_EQ(kOpenByte, 1025);
 }
 
 // Words of different writers never share a cache line.
