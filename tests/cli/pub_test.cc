@@ -99,7 +99,8 @@ TEST_F(PubTest, AnInterruptLosesNothingThatWasPublished) {
   EXPECT_EQ(Out({"cat", "t"}), "one\ntwo\nthree\nfour\n");
 }
 
-// The rate is an upper bound: ten records at 100 a second take at least nine gaps.
+// The rate is an upper bound. Nine gaps lie between ten records; a process that was stopped between its look at the
+// clock and the first record sees one less, and the clocks that wait and that stamp may differ a little.
 TEST_F(PubTest, ARateIsKept) {
   Out({"topic", "create", "t", "--timestamps", "precise"});
   Out({"pub", "t", "--rate", "100/s"}, "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n");
@@ -108,7 +109,7 @@ TEST_F(PubTest, ARateIsKept) {
     return 60 * std::stod(time.substr(14, 2)) + std::stod(time.substr(17));
   };
   const double first = seconds(times), last = seconds(times.substr(size_t{9} * 31));
-  EXPECT_GE(last < first ? last + 3600 - first : last - first, 0.08);
+  EXPECT_GE(last < first ? last + 3600 - first : last - first, 0.075);
 }
 
 TEST_F(PubTest, WhereThereIsNoRoomItEndsWholeAndGoesOnLater) {

@@ -56,7 +56,8 @@ class Pace {
 
   void Wait() {
     if (gap_ == absl::ZeroDuration()) return;
-    next_ = std::max(next_ + gap_, absl::Now() - gap_);
+    // Who was late does not catch up: that would be faster than what was asked for.
+    next_ = std::max(next_ + gap_, absl::Now());
     // A signal ends the sleep: whoever called looks for it.
     const timespec left = absl::ToTimespec(std::max(next_ - absl::Now(), absl::ZeroDuration()));
     ::nanosleep(&left, nullptr);
