@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "libbus/consumer.h"
+#include "libbus/inspect.h"
 #include "libbus/options.h"
 #include "libbus/producer.h"
 #include "libbus/record.h"

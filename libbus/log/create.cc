@@ -49,7 +49,8 @@ void RemoveDead(const std::string& bus_path) {
 
 // Writes `header` with its checksum at the start of a file.
 template <typename T>
-absl::Status WriteHeader(const File& file, const std::string& path, T header) {
+absl::Status WriteHeader(const File& file, const std::string& path, const T& unsealed) {
+  T header = unsealed;
   header.checksum = format::FileChecksum(header);
   return platform::WriteAt(file, path, 0, &header, sizeof(header));
 }
