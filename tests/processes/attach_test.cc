@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -213,6 +214,33 @@ void MeetEverywhere(const char* what, int signal) {
 TEST(Attach, TheRecovererIsKilledAtEachPointWhileOthersWait) { MeetEverywhere("killed", SIGKILL); }
 
 TEST(Attach, TheRecovererIsStoppedAtEachPointWhileOthersWait) { MeetEverywhere("stopped", SIGCONT); }
+
+// Behind the tail of a topic that was left open stand bytes that are no record: nobody may append there. One process
+// is alone and about to find out when another, which could not be alone, goes for the shared lock; then the first one
+// refuses, or dies. What stands in the control file is the OPEN of before: no reason to go on over it.
+void SlipIn(bool killed) {
+  const Scratch scratch(FastParent());
+  const std::string path = scratch / "bus";
+  Shared<Ledger> ledger;
+  EXPECT_EQ(Child([&] { return DieWithAClaim(path, *ledger); }).Join(), -SIGKILL);
+  {
+    std::fstream file(path + "/t/00000000000000000000.seg", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(3800);
+    file << "debris";
+  }
+  Child alone = StartStopped(path, *ledger, 2);  // behind the lock
+  ASSERT_TRUE(alone.WaitStopped());
+  Child beside = StartStopped(path, *ledger, 2);  // between the two tries
+  ASSERT_TRUE(beside.WaitStopped());
+  alone.Signal(killed ? SIGKILL : SIGCONT);
+  EXPECT_EQ(alone.Join(), killed ? -SIGKILL : 1);
+  beside.Signal(SIGCONT);
+  EXPECT_EQ(JoinWhileMoving(beside, *ledger), 1);
+  EXPECT_EQ(ledger->lanes[2].acknowledged, 0u);
+}
+
+TEST(Attach, NobodySlipsInBesideARefusal) { SlipIn(false); }
+TEST(Attach, NobodySlipsInBesideADeath) { SlipIn(true); }
 
 // Who waits too long is told for whom.
 TEST(Attach, WhoWaitsTooLongIsToldForWhom) {
