@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -178,6 +179,16 @@ TEST_F(ClaimTest, AReadOnlyConsumerReadsOnWhileProducersDie) {
     for (int n = 0; n < 100; ++n) ASSERT_EQ(TextOf(consumer->Next(kLong)), std::to_string(n)) << round;
   }
   EXPECT_EQ(seam_control.record_writes, writes);
+}
+
+TEST_F(ClaimTest, ARemovedTopicIsSaidAlsoAtAClaim) {
+  ASSERT_TRUE(Succeeds(Make()));
+  { const Child dead = Claimer("dead"); }
+  auto topic = OpenReadOnly();
+  auto consumer = topic->NewConsumer({.wait = Wait::kPark});
+  EXPECT_TRUE(Fails(consumer->Next(absl::Milliseconds(5)), StatusCode::kDeadlineExceeded, "slot 1"));
+  std::filesystem::remove_all(bus_ + "/t");
+  EXPECT_TRUE(Fails(consumer->Next(kLong), StatusCode::kNotFound, "removed"));
 }
 
 // --- the stalled -----------------------------------------------------------------------------------------------------

@@ -498,6 +498,16 @@ TEST_F(ConsumerTest, PolicyErrorMakesALossAnErrorAndGoesOnBehindIt) {
   EXPECT_EQ(consumer.Poll(10)->size(), 1u);
 }
 
+TEST_F(ConsumerTest, ASeekThatFailsKeepsWhatPollMet) {
+  Publish(3);
+  FlipAt(PositionOf(1).offset + 24, 1);
+  Consumer consumer = Consume({.gaps = Gaps::kError});
+  EXPECT_EQ(consumer.Poll(10)->size(), 1u);
+  EXPECT_TRUE(Fails(consumer.Seek(From::At({1 << 20})), StatusCode::kOutOfRange));
+  EXPECT_TRUE(Fails(consumer.Next(kNow), StatusCode::kDataLoss));
+  EXPECT_EQ(TextOf(consumer.Next(kNow)), Number(2));
+}
+
 TEST_F(ConsumerTest, APositionInsideAGapHandsOutThatGapFirst) {
   Publish(1);
   ASSERT_TRUE(Succeeds(std::move(*producer_->Claim(100)).Abandon()));

@@ -109,6 +109,20 @@ TEST_F(ProducerTest, AProducerLeftBehindJumpsAhead) {
   EXPECT_GT(idle->Publish("x").value(), last);
 }
 
+TEST_F(ProducerTest, ASegmentRemovedInTheMiddleIsNotMadeAnew) {
+  auto topic = Make();
+  auto idle = topic->NewProducer();
+  auto busy = topic->NewProducer();
+  ASSERT_TRUE(Succeeds(idle->Publish(std::string(3000, 'a'))));
+  Position last;
+  for (const char c : {'b', 'c', 'd'}) last = busy->Publish(std::string(3000, c)).value();
+  std::filesystem::remove(Path(SegmentName(4096)));
+  const auto position = idle->Publish("after");
+  ASSERT_TRUE(Succeeds(position));
+  EXPECT_GT(*position, last);
+  EXPECT_FALSE(std::filesystem::exists(Path(SegmentName(4096))));
+}
+
 TEST_F(ProducerTest, APayloadBeyondTheLimitIsRefusedUnread) {
   auto topic = Make();
   auto producer = topic->NewProducer();
