@@ -3,13 +3,13 @@
 #ifndef LIBBUS_TESTS_SEAM_SEAM_H_
 #define LIBBUS_TESTS_SEAM_SEAM_H_
 
-#include "libbus/platform/seam.h"
-
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+
+#include "libbus/platform/seam.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define LIBBUS_TEST_SHARED_MAPPING 1
