@@ -634,6 +634,8 @@ INSTANTIATE_TEST_SUITE_P(Modes, ConsumerWaits,
                                          Waiting{Wait::kSpinThenPark, false}, Waiting{Wait::kPark, true}),
                          NameOf);
 
+#ifndef LIBBUS_TEST_SHARED_MAPPING  // the thread sanitizer puts handlers off as long as a thread sleeps in a bare
+                                    // syscall
 Consumer* interrupted_by_signal = nullptr;
 
 TEST_F(ConsumerTest, ASignalHandlerMayInterrupt) {
@@ -653,6 +655,7 @@ TEST_F(ConsumerTest, ASignalHandlerMayInterrupt) {
   EXPECT_TRUE(Fails(consumer.Next(), StatusCode::kCancelled));
   other.join();
 }
+#endif
 
 TEST_F(ConsumerTest, ASignalWithoutInterruptDoesNotEndTheWait) {
   Consumer consumer = Consume({.wait = Wait::kPark});
