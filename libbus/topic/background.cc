@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -76,7 +77,12 @@ class Thread {
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { Run(); });
+    try {
+      thread_ = std::thread([this] { Run(); });
+    } catch (const std::system_error&) {
+      // No thread to be had (RLIMIT_NPROC, say): producers prepare segments themselves, as without a background thread;
+      // the next producer tries again.
+    }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
