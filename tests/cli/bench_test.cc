@@ -164,7 +164,7 @@ void RunsTiny(const char* name) {
       RunShell(fmt::format("{}/{} --benchmark_min_time=0.0001 --benchmark_format=csv 2>&1", LIBBUS_BIN_DIR, name));
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   EXPECT_EQ(outcome.output.find("ERROR"), std::string::npos) << outcome.output;
-  EXPECT_NE(outcome.output.find("/64,"), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("/64"), std::string::npos) << outcome.output;  // a row of figures
 }
 
 TEST(Benchmarks, OfTheFormatRun) { RunsTiny("format_benchmark"); }
