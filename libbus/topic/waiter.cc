@@ -45,24 +45,26 @@ void Waiter::Interrupt() {
   Seam::FutexWake(event_.futex(), std::numeric_limits<int>::max(), false);
 }
 
-int64_t Waiter::StuckNow() {
+int64_t Waiter::StuckNow(const log::Reader& reader) {
   const int64_t now = Seam::MonotonicNow();
-  if (stuck_since_ != 0) return now;
+  // FREE that became RESERVED is looked after as soon as if it had just been found.
+  if (stuck_since_ != 0 && stuck_at_ == reader.word().bits()) return now;
   stuck_since_ = now;
+  stuck_at_ = reader.word().bits();
   bound_ = kFirstBound;
   look_at_ = now + Seam::Bound(bound_);
   return now;
 }
 
 absl::Status Waiter::Idle(log::Reader& reader) {
-  const int64_t now = StuckNow();
+  const int64_t now = StuckNow(reader);
   flowing_ = false;
   return now >= look_at_ ? LookAround(reader, now) : absl::OkStatus();
 }
 
 absl::Status Waiter::Wait(log::Reader& reader, int64_t deadline) {
   if (interrupted_.Take()) return absl::CancelledError("interrupted");
-  int64_t now = StuckNow();
+  int64_t now = StuckNow(reader);
   if (now < deadline && wait_ != libbus::Wait::kPark) {
     const int64_t enough = wait_ == libbus::Wait::kSpin ? deadline : stuck_since_ + spin_;
     if (Poll(reader, std::min({enough, deadline, look_at_}))) return absl::OkStatus();

@@ -38,8 +38,8 @@ class Waiter {
   void Interrupt();
 
  private:
-  // The time, ns; notes when the reader came to the word where it is stuck.
-  int64_t StuckNow();
+  // The time, ns; notes when the reader came to the word where it is stuck, or when that word changed.
+  int64_t StuckNow(const log::Reader& reader);
   // True: the word changed.
   bool Poll(const log::Reader& reader, int64_t until) const;
   void Park(const log::Reader& reader, int64_t until);
@@ -57,6 +57,7 @@ class Waiter {
   bool flowing_ = false;
   // Since when the reader has been at the same word, and when to look around next; 0: it has just come there.
   int64_t stuck_since_ = 0;
+  uint64_t stuck_at_ = 0;  // the word
   int64_t look_at_ = 0;
   int64_t bound_ = 0;
 };
