@@ -62,7 +62,7 @@ template <typename Writer>
 absl::Status WriteRecords(const Run& run, const ProducerSide& side, Writer& writer) {
   std::vector<std::byte> buffer(run.size);
   const uint64_t start = side.start->Arrive();
-  const auto status = run.paced() ? WritePaced(run, side, start, writer, buffer) : WriteFast(run, side, writer, buffer);
+  auto status = run.paced() ? WritePaced(run, side, start, writer, buffer) : WriteFast(run, side, writer, buffer);
   if (status.ok()) side.done->Arrive();
   return status;
 }

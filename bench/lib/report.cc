@@ -22,6 +22,7 @@ struct Summary {
 template <typename Field>
 uint64_t MedianOf(const std::vector<Latency>& rounds, Field field) {
   std::vector<uint64_t> values;
+  values.reserve(rounds.size());
   for (const Latency& round : rounds) values.push_back(round.*field);
   return Median(std::move(values));
 }

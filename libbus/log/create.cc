@@ -37,7 +37,7 @@ void RemoveDead(const std::string& bus_path) {
   if (!names.ok()) return;
   for (const std::string& name : *names) {
     if (!name.starts_with(kMakingPrefix)) continue;
-    const std::string path = bus_path + "/" + name;
+    const std::string path = fmt::format("{}/{}", bus_path, name);
     const auto directory = platform::OpenDirectory(path);
     if (!directory.ok() || flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) continue;
     const auto files = platform::ListDirectory(path);
@@ -174,13 +174,14 @@ absl::Status Publish(const std::string& from, const std::string& to, const std::
 
 absl::Status Log::Create(const std::string& bus_path, const std::string& name, const LogOptions& options) {
   RemoveDead(bus_path);
+  const std::string path = fmt::format("{}/{}", bus_path, name);
   for (;;) {
     const std::string making = fmt::format("{}/{}{}-{}", bus_path, kMakingPrefix, getpid(), Seam::MonotonicNow());
     Maker maker(making, options);
     LIBBUS_ASSIGN_OR_RETURN(const bool begun, maker.Begin());
     if (!begun) continue;
     absl::Status status = maker.Make();
-    if (status.ok()) status = Publish(making, bus_path + "/" + name, bus_path);
+    if (status.ok()) status = Publish(making, path, bus_path);
     if (!status.ok()) maker.Unmake();
     return status;
   }

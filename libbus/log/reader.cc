@@ -171,7 +171,7 @@ namespace {
 // Steps over the word at `place`, and over damage as a reader does. False: at a FREE word, or at damage behind which
 // nothing can be read.
 absl::StatusOr<bool> StepAsReader(Log& log, SegmentStore& store, Place& place, Word seen) {
-  const auto moved = StepOver(log, store, place, seen);
+  auto moved = StepOver(log, store, place, seen);
   if (moved.ok() || moved.status().code() != absl::StatusCode::kDataLoss) return moved;
   if (const auto record = FindNextRecord(log, *place.segment, place.position + format::kRecordAlignment)) {
     place.position = *record;
