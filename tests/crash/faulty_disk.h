@@ -1,0 +1,100 @@
+// A real file system on a disk that fails when it is told to: ext4 over a loop device over a file that a program of
+// ours serves (faulty_file_main, FUSE), so that page cache, writeback and fdatasync are the kernel's own.
+//
+// Which writes fail matters (measured on Linux 6.18; faulty_disk_test.cc shows each):
+//   - FailFile(), a disk with a bad spot: the blocks of one file fail. Names, inodes and the journal do not: what is
+//   seen
+//     is how the kernel treats lost data, with and without a journal alike. After sync(), so that the file has its
+//     blocks.
+//   - FailWrites() with a journal: the first commit aborts it, and until the mount is gone nothing can be made durable
+//     any more, whatever is healed.
+//   - FailWrites() without one: the mount goes on, but names and inodes that were to be written are lost as well: a
+//   file
+//     made meanwhile is there until the mount ends, and gone afterwards.
+#ifndef LIBBUS_TESTS_CRASH_FAULTY_DISK_H_
+#define LIBBUS_TESTS_CRASH_FAULTY_DISK_H_
+
+#include <absl/status/statusor.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tests/support/scratch.h"
+
+namespace libbus::test {
+
+struct DiskStats {
+  uint64_t writes = 0;  // requests, failed ones included
+  uint64_t flushes = 0;
+  uint64_t failed_writes = 0;
+  uint64_t failed_flushes = 0;
+};
+
+struct DiskOptions {
+  uint64_t size = 64 << 20;  // bytes
+  bool journal = true;
+};
+
+// Used by the process that made it and by children forked from it. Everything is mounted in a mount namespace that this
+// process gets at the first Make(), so that nothing is left mounted when it is killed. Make it before the first thread.
+class FaultyDisk {
+ public:
+  // Empty if a disk can be made here, else what is missing: the text of a skip.
+  static std::string WhyNot();
+
+  // A disk with an empty file system, mounted at path().
+  static absl::StatusOr<std::unique_ptr<FaultyDisk>> Make(const DiskOptions& options = {});
+
+  // Unmounts, even below open files, and ends everything that belongs to the disk.
+  ~FaultyDisk();
+  FaultyDisk(const FaultyDisk&) = delete;
+  FaultyDisk& operator=(const FaultyDisk&) = delete;
+
+  const std::string& path() const { return mount_; }
+  const std::string& device() const { return loop_path_; }  // /dev/loopN
+
+  // What fails from now on; each adds to what fails already.
+  absl::Status FailWrites() { return Control("fail-writes"); }
+  absl::Status FailWrites(uint64_t next) { return Control("fail-writes " + std::to_string(next)); }
+  absl::Status FailRange(uint64_t offset, uint64_t length) {
+    return Control("fail-range " + std::to_string(offset) + " " + std::to_string(length));
+  }
+  absl::Status FailFlushes() { return Control("fail-flush"); }
+  // Every write to the blocks that this file has now. (A write that the block layer merged with one to a neighbour
+  // fails for both.)
+  absl::Status FailFile(const std::string& file);
+  // Nothing fails any more.
+  absl::Status Heal() { return Control("ok"); }
+
+  absl::StatusOr<DiskStats> Stats() const;
+
+  // Unmounts and mounts again: what is read then comes from the disk. FAILED_PRECONDITION: a file is still open.
+  absl::Status Remount();
+
+  // The content of a file as it is on the disk now, whatever the page cache has.
+  absl::StatusOr<std::string> OnDisk(const std::string& file) const;
+
+ private:
+  FaultyDisk() = default;
+
+  absl::Status Control(const std::string& command) const;
+  absl::Status StartFile(uint64_t size);
+  absl::Status AttachLoop();
+  absl::Status MakeFileSystem(bool journal) const;
+  absl::Status Mount() const;
+
+  Scratch scratch_;
+  const std::string backing_ = scratch_ / "backing";  // FUSE: disk, control
+  const std::string mount_ = scratch_ / "disk";       // ext4
+  const pid_t owner_ = getpid();
+  pid_t server_ = -1;
+  int loop_ = -1;
+  std::string loop_path_;
+};
+
+}  // namespace libbus::test
+
+#endif  // LIBBUS_TESTS_CRASH_FAULTY_DISK_H_
