@@ -255,10 +255,23 @@ absl::StatusOr<DiskStats> FaultyDisk::Stats() const {
   return stats;
 }
 
-absl::Status FaultyDisk::FailFile(const std::string& file) {
+absl::Status FaultyDisk::FailFile(const std::string& file, uint64_t offset, uint64_t length) {
+  const uint64_t end = length < UINT64_MAX - offset ? offset + length : UINT64_MAX;
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<Extent> extents, ExtentsOf(file));
-  if (extents.empty()) return absl::FailedPreconditionError(file + ": has no blocks");
-  for (const Extent& extent : extents) LIBBUS_RETURN_IF_ERROR(FailRange(extent.physical, extent.length));
+  bool found = false;
+  for (const Extent& extent : extents) {
+    const uint64_t from = std::max(extent.logical, offset);
+    const uint64_t to = std::min(extent.logical + extent.length, end);
+    if (from >= to) continue;
+    LIBBUS_RETURN_IF_ERROR(FailRange(extent.physical + (from - extent.logical), to - from));
+    found = true;
+  }
+  return found ? absl::OkStatus() : absl::FailedPreconditionError(file + ": has no blocks there");
+}
+
+absl::Status FaultyDisk::WriteAll() const {
+  const Descriptor root(mount_, O_RDONLY);
+  if (!root.ok() || syncfs(root.get()) != 0) return Errno(mount_ + ": syncfs");
   return absl::OkStatus();
 }
 

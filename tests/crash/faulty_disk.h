@@ -63,13 +63,16 @@ class FaultyDisk {
     return Control("fail-range " + std::to_string(offset) + " " + std::to_string(length));
   }
   absl::Status FailFlushes() { return Control("fail-flush"); }
-  // Every write to the blocks that this file has now. (A write that the block layer merged with one to a neighbour
-  // fails for both.)
-  absl::Status FailFile(const std::string& file);
+  // Every write to the blocks that these bytes of the file have now, which must not be waiting for a place on the disk.
+  // (Where the block layer merges such a write with one to a neighbouring block, both fail.)
+  absl::Status FailFile(const std::string& file, uint64_t offset = 0, uint64_t length = UINT64_MAX);
   // Nothing fails any more.
   absl::Status Heal() { return Control("ok"); }
 
   absl::StatusOr<DiskStats> Stats() const;
+
+  // Writes all that is waiting: everything has its place on the disk then.
+  absl::Status WriteAll() const;
 
   // Unmounts and mounts again: what is read then comes from the disk. FAILED_PRECONDITION: a file is still open.
   absl::Status Remount();
