@@ -64,7 +64,7 @@ class FaultyDisk {
   }
   absl::Status FailFlushes() { return Control("fail-flush"); }
   // Every write to the blocks that these bytes of the file have now, which must not be waiting for a place on the disk.
-  // (Where the block layer merges such a write with one to a neighbouring block, both fail.)
+  // (What the same request writes to other blocks arrives, and is told as failed with it.)
   absl::Status FailFile(const std::string& file, uint64_t offset = 0, uint64_t length = UINT64_MAX);
   // Nothing fails any more.
   absl::Status Heal() { return Control("ok"); }

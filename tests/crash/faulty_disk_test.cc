@@ -283,18 +283,20 @@ TEST_F(FaultyDiskTest, OnlyOneFileFails) {
   EXPECT_EQ(*disk_->OnDisk(other), kNew);
 }
 
+// A bad sector: what the same request writes beside it arrives.
 TEST_F(FaultyDiskTest, OnlyPartOfAFileFails) {
-  {
-    MappedFile(file_).Store(kOld);
-    std::filesystem::resize_file(file_, 2 * kSize);
-  }
+  constexpr size_t kSector = 512;
+  WriteOld(*disk_, file_);
+  std::filesystem::resize_file(file_, 2 * kSize);
   ASSERT_TRUE(disk_->WriteAll().ok());
   EXPECT_FALSE(disk_->FailFile(file_, kSize).ok()) << "a hole has no place on the disk";
-  ASSERT_TRUE(disk_->FailFile(file_, 1, 1).ok());
+  ASSERT_TRUE(disk_->FailFile(file_, kSector, 1).ok());
   MappedFile file(file_);
   file.Store(kNew);
   EXPECT_EQ(file.Sync(), EIO);
-  EXPECT_EQ(disk_->OnDisk(file_)->substr(0, kSize), kOld);
+  const std::string found = disk_->OnDisk(file_)->substr(0, kSize);
+  EXPECT_EQ(found.substr(kSector, kSector), kOld.substr(0, kSector));
+  EXPECT_EQ(found.substr(0, kSector) + found.substr(2 * kSector), kNew.substr(kSector));
 }
 
 TEST_F(FaultyDiskTest, AFailedFlushIsAFailedSync) {

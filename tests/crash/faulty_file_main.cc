@@ -7,7 +7,8 @@
 //   disk      SIZE bytes, zero at first, kept in memory
 //   control   write a command, one a line, in effect when the write returns (EINVAL: not understood):
 //               fail-writes [N]            every write (the next N) gives EIO and changes nothing
-//               fail-range OFFSET LENGTH   so does every write that touches this range; ranges add up
+//               fail-range OFFSET LENGTH   bad sectors: every write that touches this range gives EIO; what of it lies
+//                                          in other sectors arrives. Ranges add up
 //               fail-flush                 every flush gives EIO
 //               ok                         nothing fails any more; what failed stays lost
 //             read it for what was asked so far, a line of `writes N flushes N failed_writes N failed_flushes N`
@@ -56,13 +57,18 @@ class Faults {
     return true;
   }
 
-  // Asked once for each request.
+  // Asked once for each request: true if it fails as a whole.
   bool Hit(const Request& request) {
     if (request.kind == Request::Kind::kFlush) return fail_flush_;
-    if (TouchesRange(request.offset, request.bytes.size())) return true;
     if (fail_writes_ == 0) return false;
     if (fail_writes_ != kAll) --fail_writes_;
     return true;
+  }
+
+  bool IsBad(uint64_t offset, uint64_t length) const {
+    return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
+      return offset < range.offset + range.length && range.offset < offset + length;
+    });
   }
 
  private:
@@ -89,12 +95,6 @@ class Faults {
     return true;
   }
 
-  bool TouchesRange(uint64_t offset, uint64_t length) const {
-    return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
-      return offset < range.offset + range.length && range.offset < offset + length;
-    });
-  }
-
   uint64_t fail_writes_ = 0;  // so many more
   bool fail_flush_ = false;
   std::vector<Range> ranges_;
@@ -117,14 +117,14 @@ class Disk {
   int Do(const Request& request) {
     const bool write = request.kind == Request::Kind::kWrite;
     ++(write ? writes_ : flushes_);
+    int error = 0;
     if (faults_.Hit(request)) {
-      ++(write ? failed_writes_ : failed_flushes_);
-      return EIO;
+      error = EIO;
+    } else if (write) {
+      error = Store(request);
     }
-    if (!write) return 0;
-    if (request.offset > size_ || request.bytes.size() > size_ - request.offset) return ENOSPC;
-    std::memcpy(bytes_ + request.offset, request.bytes.data(), request.bytes.size());
-    return 0;
+    if (error != 0) ++(write ? failed_writes_ : failed_flushes_);
+    return error;
   }
 
   std::string_view Read(uint64_t offset, uint64_t length) const {
@@ -148,6 +148,25 @@ class Disk {
   }
 
  private:
+  // Sector by sector. EIO if one of them is bad.
+  int Store(const Request& write) {
+    if (write.offset > size_ || write.bytes.size() > size_ - write.offset) return ENOSPC;
+    int error = 0;
+    for (uint64_t done = 0; done < write.bytes.size();) {
+      const uint64_t at = write.offset + done;
+      const uint64_t length = std::min(write.bytes.size() - done, kSector - at % kSector);
+      if (faults_.IsBad(at, length)) {
+        error = EIO;
+      } else {
+        std::memcpy(bytes_ + at, write.bytes.data() + done, length);
+      }
+      done += length;
+    }
+    return error;
+  }
+
+  static constexpr uint64_t kSector = 512;
+
   const uint64_t size_;
   char* bytes_ = nullptr;
   Faults faults_;
