@@ -279,7 +279,9 @@ absl::Status FaultyDisk::Remount() {
   if (umount2(mount_.c_str(), 0) != 0) {
     return absl::FailedPreconditionError(fmt::format("{}: umount: {}", mount_, std::strerror(errno)));
   }
-  if (ioctl(loop_, BLKFLSBUF, 0) != 0) return Errno(loop_path_ + ": BLKFLSBUF");
+  // What cannot be written now is as lost as what could not be before.
+  ioctl(loop_, BLKFLSBUF, 0);
+  LIBBUS_RETURN_IF_ERROR(Heal());
   return Mount();
 }
 

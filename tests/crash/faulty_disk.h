@@ -74,7 +74,8 @@ class FaultyDisk {
   // Writes all that is waiting: everything has its place on the disk then.
   absl::Status WriteAll() const;
 
-  // Unmounts and mounts again: what is read then comes from the disk. FAILED_PRECONDITION: a file is still open.
+  // Unmounts, heals the disk, without which it would not mount, and mounts again: what is read then comes from the
+  // disk. FAILED_PRECONDITION: a file is still open.
   absl::Status Remount();
 
   // The content of a file as it is on the disk now, whatever the page cache has.
