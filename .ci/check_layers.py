@@ -52,7 +52,13 @@ def room_of(path):
     return "public header" if path.endswith(".h") else "public source"
 
 
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
 def without_comment(line):
+    """The code of a line: words in messages are not code, but what is included is."""
+    if not line.lstrip().startswith("#"):
+        line = STRING.sub('""', line)
     return line.split("//", 1)[0]
 
 

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "libbus/consumer.h"
+#include "libbus/health.h"
 #include "libbus/inspect.h"
 #include "libbus/options.h"
 #include "libbus/producer.h"
 #include "libbus/record.h"
+#include "libbus/recovery.h"
 #include "libbus/topic.h"
 
 namespace libbus {
@@ -30,7 +32,9 @@ class Bus {
   ~Bus();
 
   // OK: the bus at `path`. NOT_FOUND: no such directory (and not options.create). FAILED_PRECONDITION: the directory
-  // is not a bus, belongs to another user, or lies on a file system whose mappings are not shared (NFS, FUSE, ...).
+  // is not a bus, belongs to another user (who may be let in read_only, see Access), was made with another access than
+  // options.access, or lies on a file system whose mappings are not shared (NFS, FUSE, ...); or, for a new bus that a
+  // group may read, you are no member of the directory's group.
   // UNIMPLEMENTED: made by a newer, incompatible version. DATA_LOSS: its identity file is damaged. PERMISSION_DENIED.
   // With create a death in between leaves nothing that a later call would stumble over.
   static absl::StatusOr<Bus> Open(const std::string& path, const OpenOptions& options = {});
@@ -47,7 +51,12 @@ class Bus {
   // The names of all topics, sorted.
   absl::StatusOr<std::vector<std::string>> ListTopics() const;
 
+  // What syncs, preparation and repair by this process meet now, on the topics opened through this handle.
+  libbus::Health Health() const;
+
   const std::string& path() const;
+  // The directory of a topic. INVALID_ARGUMENT: the name. NOT_FOUND: no such topic.
+  absl::StatusOr<std::string> PathOf(std::string_view topic) const;
   // 36 characters, lower case.
   std::string uuid() const;
 

@@ -47,9 +47,15 @@ enum class GapCause : uint8_t {
   kAborted = 3,  // its producer abandoned the claim; nothing lost
   kTorn = 4,     // found unfinished where it had to be whole
   kDamage = 64,  // bytes that do not verify; the range is exact, what stood there is not known
+  // What recovery sealed off: whatever was committed there and not durable.
+  kPowerLoss = 65,   // a power loss, a crash of the kernel or the loss of a mount could not be excluded
+  kCopied = 66,      // a copied or restored bus was adopted
+  kOtherMount = 67,  // the last writers were killed, and the next one reached the files through another mount
+  kSyncFailed = 69,  // a sync had failed, and the log was written anew
 };
 
-// "dead", "revoked", "aborted", "torn", "damage"; "unknown" for a cause of a newer version.
+// "dead", "revoked", "aborted", "torn", "damage", "power loss", "copied", "other mount", "sync failed"; "unknown" for a
+// cause of a newer version.
 std::string_view GapCauseName(GapCause cause);
 
 struct Gap {
@@ -58,8 +64,12 @@ struct Gap {
   Position to;                    // first byte not missing
   std::optional<uint32_t> owner;  // the producer slot that had claimed it, where its word survived
 
-  // True if a committed record may have stood here. So are causes that this version does not know.
-  bool loss() const { return cause != GapCause::kDead && cause != GapCause::kRevoked && cause != GapCause::kAborted; }
+  // True if a committed record may have stood here. So are causes that this version does not know. Not so kOtherMount:
+  // the kernel has not stopped in between, and mounts differ for many harmless reasons.
+  bool loss() const {
+    return cause != GapCause::kDead && cause != GapCause::kRevoked && cause != GapCause::kAborted &&
+           cause != GapCause::kOtherMount;
+  }
   friend bool operator==(const Gap&, const Gap&) = default;
 };
 

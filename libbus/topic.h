@@ -23,6 +23,7 @@ struct TopicStats {
   uint64_t bytes = 0;      // of those files
   Position first;          // the oldest record kept
   Position end;            // behind the last committed record
+  Position durable;        // D
   uint32_t producers = 0;  // slots held by living producers
 };
 
@@ -41,9 +42,26 @@ class Topic {
   // begins.
   absl::StatusOr<Consumer> NewConsumer(const ConsumerOptions& options = {});
 
-  // Prepares the next segment, populates pages ahead of the tail and repairs what dead producers left: what the
-  // background thread does where there is one. OK: nothing is left to do now. RESOURCE_EXHAUSTED: no room for the next
-  // segment. FAILED_PRECONDITION: opened read_only, or after fork.
+  // D, the durable watermark: no power loss takes back what is before it. A lower bound, rises; on a volatile bus
+  // (tmpfs) nothing is durable: 0. Where an open claim is in front, later records may be durable as well.
+  Position durable() const;
+
+  // Waits up to `timeout` until the record that starts at `record` is durable. A topic that is open for writing syncs
+  // if nobody else does; a read-only one only waits, for somebody who writes and syncs, by policy or demand.
+  // OK: durable. DEADLINE_EXCEEDED: not in time. UNAVAILABLE: a sync failed (see docs/durability.md); it may or may not
+  // be on the disk. OUT_OF_RANGE: no record was ever there: beyond the end, or deleted. INVALID_ARGUMENT: inside a
+  // record (the message names its start). DATA_LOSS: it was lost, or never committed: a gap stands there.
+  // FAILED_PRECONDITION: claimed and not yet committed; a volatile bus (tmpfs); or after fork.
+  absl::Status WaitDurable(Position record, absl::Duration timeout = absl::InfiniteDuration());
+
+  // Returns when everything committed before the call is durable. One sync serves all who wait, in all processes.
+  // OK, UNAVAILABLE: as above. FAILED_PRECONDITION: opened read_only, a volatile bus (tmpfs), or after fork. DATA_LOSS:
+  // the log is damaged where it would be written.
+  absl::Status Sync();
+
+  // Prepares the next segment, populates pages ahead of the tail, repairs what dead producers left and syncs what is
+  // due: what the background thread does where there is one. OK: nothing is left to do now. RESOURCE_EXHAUSTED: no room
+  // for the next segment. UNAVAILABLE: a sync failed. FAILED_PRECONDITION: opened read_only, or after fork.
   absl::Status Maintain();
 
   const std::string& name() const;

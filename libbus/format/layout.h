@@ -51,16 +51,16 @@ inline constexpr uint64_t kControlMagic = Magic('C', 'T');
 inline constexpr uint64_t kLocksMagic = Magic('L', 'K');
 inline constexpr uint64_t kSleepMagic = Magic('S', 'P');
 inline constexpr uint64_t kSegmentMagic = Magic('S', 'G');
-// Kept for files that later versions add: the index, BUS/TOPIC/cursors/NAME, and the mark of a failed sync.
+inline constexpr uint64_t kSyncFailedMagic = Magic('S', 'F');
+// Kept for files that later versions add: the index, and BUS/TOPIC/cursors/NAME.
 inline constexpr uint64_t kIndexMagic = Magic('I', 'X');
 inline constexpr uint64_t kCursorMagic = Magic('C', 'U');
-inline constexpr uint64_t kSyncFailedMagic = Magic('S', 'F');
 
 // --- BUS/bus: the identity -------------------------------------------------------------------------------------------
 struct BusFile {
   FileHeader header;
   int64_t created;        // ns since 1970
-  uint8_t access;         // 0 owner (1 group, 2 world)
+  uint8_t access;         // 0 owner, 1 group, 2 world
   uint8_t reserved[211];  // 0
   uint32_t checksum;
 };
@@ -180,7 +180,10 @@ struct ControlRecord {
   uint64_t mount;           // unique mount id then, 0 where the kernel tells none
   uint64_t first_position;  // retention: the oldest record kept, 0: nothing was ever deleted
   uint64_t first_sequence;  // and its ordinal
-  uint64_t reserved[12];    // 0
+  uint64_t state_counter;   // the counter of the last write that changed more than `durable`
+  uint32_t cause;      // RECOVERING: the kEnd... cause with which it seals; 0: continuity was found, it seals nothing
+  uint32_t reserved0;  // 0
+  uint64_t reserved[10];  // 0
   uint32_t epoch_entries;
   uint32_t checksum;  // over all before it, and the first epoch_entries entries
   EpochEntry epochs[kMaxEpochEntries];
@@ -201,6 +204,8 @@ inline constexpr uint64_t kControlCopyOffset[2] = {16384, 32768};
 inline constexpr uint64_t kControlCopySize = 16384;
 static_assert(offsetof(ControlRecord, first_position) == 64);
 static_assert(offsetof(ControlRecord, first_sequence) == 72);
+static_assert(offsetof(ControlRecord, state_counter) == 80);
+static_assert(offsetof(ControlRecord, cause) == 88);
 static_assert(sizeof(ControlRecord) == kControlCopySize);
 
 // Words that many processes change while they run; each on a cache line of its own unless one process writes both.
@@ -211,6 +216,7 @@ struct LiveWords {
   alignas(64) uint64_t durable;    // D
   uint64_t sync_started;
   uint64_t sync_done;
+  uint64_t known_tail;                    // the highest tail that a sync has found: no word before it is FREE
   alignas(64) uint64_t sync_event;        // futex (low half): raised after every sync, failed ones too
   alignas(64) uint64_t owner_generation;  // exclusive topics
   alignas(64) uint64_t name_durable;      // base of the newest segment whose name is on disk
@@ -221,6 +227,7 @@ struct LiveWords {
 static_assert(offsetof(LiveWords, durable) == 64);
 static_assert(offsetof(LiveWords, sync_started) == 72);
 static_assert(offsetof(LiveWords, sync_done) == 80);
+static_assert(offsetof(LiveWords, known_tail) == 88);
 static_assert(offsetof(LiveWords, sync_event) == 128);
 static_assert(offsetof(LiveWords, owner_generation) == 192);
 static_assert(offsetof(LiveWords, name_durable) == 256);
@@ -252,7 +259,7 @@ static_assert(kControlSize == 131072);
 // ------------------------------------------------
 inline constexpr int64_t kAttachByte = 0;   // read lock: a writer is attached; write lock: alone
                                             // 1 .. 1023: the holder of that slot
-inline constexpr int64_t kSyncByte = 1024;  // kept for who syncs
+inline constexpr int64_t kSyncByte = 1024;  // write lock: syncs for all who wait
 inline constexpr int64_t kOpenByte = 1025;  // read lock: attached, and the log was found or made whole
 struct LocksFile {
   FileHeader header;
@@ -277,6 +284,22 @@ static_assert(sizeof(SleepFile) == kPageSize);
 static_assert(offsetof(SleepFile, checksum) == 60);
 static_assert(offsetof(SleepFile, mark) == 64);
 static_assert(offsetof(SleepFile, help) == 128);
+
+// --- BUS/TOPIC/%020d.failed: the segment of that base could not be synced
+// ----------------------------------------------
+struct SyncFailedFile {
+  FileHeader header;
+  uint64_t base;   // of the segment
+  int64_t time;    // ns since 1970
+  uint32_t error;  // errno of the sync that failed; 0: what was written does not stand there any more
+  uint8_t reserved[8];
+  uint32_t checksum;
+};
+static_assert(sizeof(SyncFailedFile) == 64);
+static_assert(offsetof(SyncFailedFile, base) == 32);
+static_assert(offsetof(SyncFailedFile, time) == 40);
+static_assert(offsetof(SyncFailedFile, error) == 48);
+static_assert(offsetof(SyncFailedFile, checksum) == 60);
 
 // Lengths.
 inline constexpr uint64_t kMaxLength = 0xFFFFFFFF;  // of attributes, payload and slack together

@@ -39,9 +39,11 @@ absl::Status Appender::Reserve(uint8_t flags, uint32_t length) {
 
 absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
   const uint64_t size = Word(uint64_t{length} << 32).size();
+  const uint64_t known_tail = log_->control().known_tail().Read();
   for (int steps = 0;;) {
     uint64_t seen = place_.word().Read();
     if (seen == 0) {
+      if (place_.position < known_tail) return DamageAt(*log_, place_.position, "a record stood here and is gone");
       if (!place_.segment->Fits(place_.position, size)) {
         LIBBUS_RETURN_IF_ERROR(Roll(size));
         continue;
@@ -50,6 +52,8 @@ absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
           format::MakeWord(log_->seed(), place_.position, format::State::kReserved, flags, slot_.owner(), length);
       if (place_.word().Transition(seen, reserved.bits())) {
         claim_ = reserved;
+        // The floor stands in the control page: where others do not see it, no claim may be made.
+        if (absl::Status intact = CheckIntact(); !intact.ok()) return DropClaim(std::move(intact));
         return absl::OkStatus();
       }
     }
@@ -62,7 +66,10 @@ absl::Status Appender::Roll(uint64_t size) {
   LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr next, log_->EnsureNext(*place_.segment, size));
   uint64_t seen = 0;
   const Word end = format::MakeEnd(log_->seed(), place_.position, format::kEndRolled);
-  if (place_.word().Transition(seen, end.bits())) {
+  const bool ended = place_.word().Transition(seen, end.bits());
+  // Behind an END that only this process sees nobody would find a record.
+  LIBBUS_RETURN_IF_ERROR(CheckIntact());
+  if (ended) {
     log_->WakeSleepers(place_);
     place_ = {next, next->first()};
     since_hint_ = kHintEvery;
@@ -90,6 +97,16 @@ absl::Status Appender::Pass(Word seen, int& steps) {
   return absl::OkStatus();
 }
 
+absl::Status Appender::CheckIntact() const {
+  LIBBUS_RETURN_IF_ERROR(log::CheckIntact(*log_, place_));
+  return log_->control().CheckIntact();
+}
+
+absl::Status Appender::DropClaim(absl::Status why) {
+  Abandon();
+  return why;
+}
+
 absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint32_t size) {
   const uint64_t position = place_.position;
   // Over the bytes in the log, not the caller's: were those changed meanwhile, the record would be damage.
@@ -99,6 +116,9 @@ absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint
   const format::RecordHeader header = {0, crc, type, timestamp};
   __builtin_memcpy(place_.segment->at(position) + format::kWordSize,
                    reinterpret_cast<const std::byte*>(&header) + format::kWordSize, sizeof(header) - format::kWordSize);
+  // A page that could not be had is seen here at the latest: what was filled is given up as a gap, rather than
+  // committed as damage. If the word's own page goes only now, the swap fails: it finds zeros.
+  if (place_.segment->poisoned()) return DropClaim(CheckIntact());
   uint64_t seen = claim_.bits();
   // SYNC POINT: payload visible.
   const bool committed = place_.word().Transition(seen, claim_.AsData().bits());
@@ -109,8 +129,10 @@ absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint
       since_hint_ = 0;
     }
   }
+  const absl::Status intact = committed ? absl::OkStatus() : CheckIntact();
   Finish();
   if (committed) return position;
+  LIBBUS_RETURN_IF_ERROR(intact);
   return absl::AbortedError(
       fmt::format("{} at {}: the claim was revoked after claim_timeout without a sign of life: "
                   "nothing was published, publish again",

@@ -32,19 +32,23 @@ class Appender {
   static absl::StatusOr<Appender> Make(Log& log, SlotHold slot, std::function<void()> near_end);
 
   // Claims `length` bytes behind the header. See Producer::Publish for the errors; on error nothing is claimed.
+  // DATA_LOSS also when a page of the file could not be had (see log/segment.h, poisoned).
   absl::Status Reserve(uint8_t flags, uint32_t length);
 
   // Where the open claim's attributes and payload go, length bytes. REQUIRES: has_claim().
   std::byte* body() const { return place_.segment->at(place_.position) + format::kRecordHeaderSize; }
 
   // Publishes the open claim: the first `size` bytes of body() are attributes and payload, the rest is slack.
-  // OK: its position. ABORTED: it was revoked. Either way no claim is open then.
+  // OK: its position. ABORTED: it was revoked. DATA_LOSS: a page of the file could not be had, so nobody is promised
+  // that it was published. Whatever it returns, no claim is open then.
   absl::StatusOr<uint64_t> Commit(uint32_t type, int64_t timestamp, uint32_t size);
 
   // Gives the open claim up. REQUIRES: has_claim().
   void Abandon();
   void KeepAlive() { log_->control().slot(slot_.owner()).keep_alive().Bump(); }
 
+  // Where the next walk begins: behind what was committed last.
+  uint64_t position() const { return place_.position; }
   bool has_claim() const { return !claim_.is_free(); }
   uint32_t owner() const { return slot_.owner(); }
   // Keeps the open claim's bytes mapped. REQUIRES: has_claim().
@@ -63,6 +67,10 @@ class Appender {
   absl::Status Roll(uint64_t size);
   // Steps over `seen`; jumps to the hint now and then.
   absl::Status Pass(format::Word seen, int& steps);
+  // DATA_LOSS if a page of the segment or of the control file could not be had.
+  absl::Status CheckIntact() const;
+  // Gives the open claim up, and says why.
+  absl::Status DropClaim(absl::Status why);
   void Finish();
   void CallAhead();
 

@@ -9,9 +9,10 @@
 #include <random>
 #include <utility>
 
-#include "libbus/log/file_header.h"
+#include "libbus/log/continuity.h"
 #include "libbus/log/recovery.h"
 #include "libbus/log/slot.h"
+#include "libbus/log/sync.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
@@ -33,49 +34,15 @@ void SleepFor(int64_t ns) {
 
 ControlState StateOf(const ControlRecord& record) { return static_cast<ControlState>(record.state); }
 
-absl::Status NoContinuity(const Log& log, std::string_view why) {
-  return absl::FailedPreconditionError(fmt::format(
-      "{}: {}: a power loss or a copy since then cannot be excluded, so nothing may be appended; nothing was "
-      "touched (look with `bus verify` and `bus dump`)",
-      log.path(), why));
-}
-
-// The files are those that were made here, not copies.
-absl::Status CheckFiles(Log& log) {
-  const format::ControlHeader& header = log.control().header();
-  if (log.control().identity().inode != header.control_inode) return NoContinuity(log, "control is a copy");
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.any().ListBases());
-  for (const uint64_t base : bases) {
-    const std::string path = log.any().PathOf(base);
-    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
-    LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader segment, log.any().ReadHeader(file, base));
-    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
-    if (identity.inode != segment.inode) return NoContinuity(log, fmt::format("{} is a copy", SegmentName(base)));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckLocksFile(const Log& log) {
   const std::string path = log.path() + "/locks";
   const auto identity = platform::IdentifyPath(path);
   if (identity.status().code() == absl::StatusCode::kNotFound) {
-    return NoContinuity(log, "its locks file is gone");
+    return NeedsRepair(log, "its locks file is gone");
   }
   LIBBUS_RETURN_IF_ERROR(identity.status());
   const format::ControlHeader& header = log.control().header();
-  if (identity->inode != header.locks_inode) return NoContinuity(log, "its locks file is not the one made with it");
-  return absl::OkStatus();
-}
-
-// What OPEN and RECOVERING say about today.
-absl::Status StampToday(const Log& log, ControlRecord& record) {
-  if (!Seam::BootId(record.boot_id)) {
-    return absl::FailedPreconditionError(
-        fmt::format("{}: /proc/sys/kernel/random/boot_id cannot be read: mount /proc", log.path()));
-  }
-  LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(log.directory(), log.path()));
-  record.device = identity.device;
-  record.mount = Seam::MountId(log.directory().fd());
+  if (identity->inode != header.locks_inode) return NeedsRepair(log, "its locks file is not the one made with it");
   return absl::OkStatus();
 }
 
@@ -91,24 +58,6 @@ void BackOff() {
 }
 
 }  // namespace
-
-absl::Status CheckContinuity(Log& log, const ControlRecord& record, bool alone) {
-  ControlRecord today = {};
-  LIBBUS_RETURN_IF_ERROR(StampToday(log, today));
-  if (std::memcmp(today.boot_id, record.boot_id, sizeof(today.boot_id)) != 0) {
-    return NoContinuity(log, "last written before this boot and not closed");
-  }
-  if (today.device != record.device) return NoContinuity(log, "last written on another device and not closed");
-  if (alone && today.mount != record.mount) return NoContinuity(log, "last written on another mount and not closed");
-  return CheckFiles(log);
-}
-
-absl::Status CheckReadable(Log& log) {
-  const auto record = log.control().ReadRecord();
-  if (!record) return NoContinuity(log, "both copies of its control record are damaged");
-  if (StateOf(*record) == ControlState::kClean) return absl::OkStatus();
-  return CheckContinuity(log, *record, false);
-}
 
 absl::StatusOr<Attachment> Attachment::Attach(Log& log) {
   LIBBUS_RETURN_IF_ERROR(CheckLocksFile(log));
@@ -152,34 +101,23 @@ absl::StatusOr<bool> Attachment::TryAttach() {
 
 absl::Status Attachment::AttachAlone() {
   const auto record = log_->control().ReadRecord();
-  if (!record) return NoContinuity(*log_, "both copies of its control record are damaged");
-  auto next = std::make_unique<ControlRecord>(*record);
-  if (StateOf(*record) == ControlState::kClean) {
-    LIBBUS_RETURN_IF_ERROR(CheckFiles(*log_));
-    log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
-    LIBBUS_RETURN_IF_ERROR(StampToday(*log_, *next));
-    LIBBUS_RETURN_IF_ERROR(ApplyRecovery(*log_, {}));
-  } else {
-    LIBBUS_RETURN_IF_ERROR(CheckContinuity(*log_, *record, true));
-    log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
-    // Only looks: a row that refuses leaves everything as it is.
-    LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, PlanRecovery(*log_));
-    LIBBUS_RETURN_IF_ERROR(StampToday(*log_, *next));
-    next->state = static_cast<uint32_t>(ControlState::kRecovering);
-    LIBBUS_RETURN_IF_ERROR(log_->control().WriteRecord(*next));
-    LIBBUS_RETURN_IF_ERROR(ApplyRecovery(*log_, plan));
-    next->tail = plan.tail;
-  }
+  LIBBUS_ASSIGN_OR_RETURN(const Continuity continuity, AssessContinuity(*log_, record, true));
+  if (continuity.copy) return NeedsRepair(*log_, continuity.why);
+  log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
+  LIBBUS_RETURN_IF_ERROR(LearnSyncFailed(*log_));
   log_->control().name_durable().Reset(0);
-  next->state = static_cast<uint32_t>(ControlState::kOpen);
-  return log_->control().WriteRecord(*next);
+  if (!continuity.clean) return RecoverAlone(*log_, record, {.cause = continuity.cause}).status();
+  ResetHints(*log_);
+  auto next = std::make_unique<ControlRecord>(*record);
+  return WriteOpen(*log_, *next, next->tail, next->tail);
 }
 
 absl::StatusOr<bool> Attachment::AttachBeside() {
   const auto record = log_->control().ReadRecord();
   if (!record || StateOf(*record) != ControlState::kOpen) return false;
   // An OPEN of before this boot means that the one who was recovering died: start over.
-  ControlRecord today = {};
+  auto stamped = std::make_unique<ControlRecord>();
+  ControlRecord& today = *stamped;
   LIBBUS_RETURN_IF_ERROR(StampToday(*log_, today));
   if (std::memcmp(today.boot_id, record->boot_id, sizeof(today.boot_id)) != 0) return false;
   // Nor does an OPEN of this boot count unless somebody lives who made or found it so.
@@ -199,16 +137,12 @@ absl::Status Attachment::Leave() {
   if (!record || StateOf(*record) != ControlState::kOpen) return absl::OkStatus();
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t tail, ResolveAll(*log_));
   // Every segment before CLEAN, names too: CLEAN is trusted after a power loss.
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log_->writing().ListBases());
-  for (const uint64_t base : bases) {
-    const std::string path = log_->writing().PathOf(base);
-    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, true));
-    LIBBUS_RETURN_IF_ERROR(platform::SyncData(file, path));
-  }
-  LIBBUS_RETURN_IF_ERROR(platform::SyncFile(log_->directory(), log_->path()));
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t durable, SyncOnce(*log_));
+  if (durable != tail) return absl::OkStatus();  // damage was met: the next one looks at it
   auto next = std::make_unique<ControlRecord>(*record);
   next->state = static_cast<uint32_t>(ControlState::kClean);
   next->tail = tail;
+  next->durable = durable;
   return log_->control().WriteRecord(*next);
 }
 

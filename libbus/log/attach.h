@@ -9,7 +9,8 @@
 // States of the control record and what a death leaves:
 //   CLEAN(T)      nobody is attached, everything before T is final and on disk
 //   RECOVERING    stored, on disk, before the first step of a recovery. Died in here: the next one alone recovers anew
-//   OPEN(T)       on disk before anything is published. Died in here: continuity decides whether it goes on in place
+//   OPEN(T)       on disk before anything is published. Died in here: continuity (log/continuity.h) decides whether it
+//                 goes on in place or is sealed first
 #ifndef LIBBUS_LOG_ATTACH_H_
 #define LIBBUS_LOG_ATTACH_H_
 
@@ -49,13 +50,6 @@ class Attachment {
   platform::LockFile locks_;  // holds byte 0; empty once moved from or not attached
   platform::LockFile probe_;
 };
-
-// OK: power loss, a copy and a lost mount since `record` was written can be excluded. FAILED_PRECONDITION that names
-// what differs. `alone`: also the mount must be the recorded one.
-absl::Status CheckContinuity(Log& log, const format::ControlRecord& record, bool alone);
-
-// For a reader: OK if everything committed may be read.
-absl::Status CheckReadable(Log& log);
 
 }  // namespace libbus::log
 

@@ -1,5 +1,7 @@
 #include "libbus/log/control.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -16,6 +18,11 @@ using format::ControlRecord;
 
 uint64_t UsedSize(const ControlRecord& record) {
   return offsetof(ControlRecord, epochs) + record.epoch_entries * sizeof(format::EpochEntry);
+}
+
+// Records of the first days do not tell.
+uint64_t StateCounter(const ControlRecord& record) {
+  return record.state_counter != 0 ? record.state_counter : record.counter;
 }
 
 bool Valid(const ControlRecord& record) {
@@ -39,7 +46,7 @@ std::string SlotWords::Name() const {
   return text;
 }
 
-absl::StatusOr<Control> Control::Open(const std::string& directory, bool writable) {
+absl::StatusOr<Control> Control::Open(const std::string& directory, bool writable, platform::BusErrors bus_errors) {
   Control control;
   control.path_ = directory + "/control";
   LIBBUS_ASSIGN_OR_RETURN(control.file_, platform::OpenFile(control.path_, writable));
@@ -52,8 +59,8 @@ absl::StatusOr<Control> Control::Open(const std::string& directory, bool writabl
                     control.path_, setting));
   }
   LIBBUS_ASSIGN_OR_RETURN(control.identity_, platform::Identify(control.file_, control.path_));
-  LIBBUS_ASSIGN_OR_RETURN(control.mapping_,
-                          platform::Mapping::Map(control.file_, control.path_, format::kControlSize, writable));
+  LIBBUS_ASSIGN_OR_RETURN(control.mapping_, platform::Mapping::Map(control.file_, control.path_, format::kControlSize,
+                                                                   writable, bus_errors));
   return control;
 }
 
@@ -73,17 +80,46 @@ std::optional<ControlRecord> Control::ReadRecord() const {
   return std::nullopt;
 }
 
+void Control::WriteCopy(ControlRecord& record) {
+  record.checksum = *format::ControlRecordChecksum(record);
+  platform::SharedBlock::Write(mapping_.word(format::kControlCopyOffset[record.counter % 2]), &record,
+                               UsedSize(record));
+}
+
 absl::Status Control::WriteRecord(const ControlRecord& record) {
   const auto current = ReadRecord();
   auto next = std::make_unique<ControlRecord>(record);
   next->counter = current ? current->counter + 1 : 1;
-  next->checksum = *format::ControlRecordChecksum(*next);
-  platform::SharedBlock::Write(mapping_.word(format::kControlCopyOffset[next->counter % 2]), next.get(),
-                               UsedSize(*next));
+  next->state_counter = next->counter;
+  // The copy that stays is on disk before the other one is touched.
+  if (current && current->counter != StateCounter(*current)) LIBBUS_RETURN_IF_ERROR(Sync());
+  WriteCopy(*next);
   return Sync();
 }
 
-absl::Status Control::Sync() const { return platform::SyncData(file_, path_); }
+void Control::WriteDurable(uint64_t durable) {
+  const auto current = ReadRecord();
+  if (!current || current->durable >= durable) return;
+  auto next = std::make_unique<ControlRecord>(*current);
+  const bool beside = current->counter % 2 != StateCounter(*current) % 2;
+  next->state_counter = StateCounter(*current);
+  next->counter += beside ? 2 : 1;
+  next->durable = durable;
+  WriteCopy(*next);
+}
+
+absl::Status Control::Sync() const {
+  LIBBUS_RETURN_IF_ERROR(platform::SyncData(file_, path_));
+  // What was written through a page that could not be had is not in the file.
+  return CheckIntact();
+}
+
+absl::Status Control::NotIntact() const {
+  return absl::DataLossError(
+      fmt::format("{}: a page of it could not be had (the file was truncated, the disk is full, or a sector is bad): "
+                  "close the topic, see `bus verify`, and open it anew",
+                  path_));
+}
 
 std::optional<uint64_t> Control::LowestFloor() const {
   std::optional<uint64_t> lowest;

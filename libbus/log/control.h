@@ -37,7 +37,8 @@ class SlotWords {
 class Control {
  public:
   // DATA_LOSS: damaged; UNIMPLEMENTED: newer; NOT_FOUND: none. Read-only: the words may be read, never written.
-  static absl::StatusOr<Control> Open(const std::string& directory, bool writable);
+  static absl::StatusOr<Control> Open(const std::string& directory, bool writable,
+                                      platform::BusErrors bus_errors = platform::BusErrors::kGuarded);
 
   const format::ControlHeader& header() const { return header_; }
   const platform::FileIdentity& identity() const { return identity_; }
@@ -45,16 +46,43 @@ class Control {
   // The valid copy with the higher counter; nothing if neither is valid.
   std::optional<format::ControlRecord> ReadRecord() const;
 
-  // Writes the next copy and syncs it: on return it is on disk. Keeps the counter itself. REQUIRES: the caller is
+  // Writes the next copy and syncs it: on return it is on disk. Keeps the counters itself. REQUIRES: the caller is
   // alone.
   absl::Status WriteRecord(const format::ControlRecord& record);
+
+  // Notes D, without a sync. Always into the copy that does not hold what WriteRecord wrote last: that one is on disk
+  // and stays whole, whatever a power loss makes of this one. REQUIRES: the caller is alone or holds the sync lock.
+  void WriteDurable(uint64_t durable);
 
   // fdatasync of the whole file.
   absl::Status Sync() const;
 
+  // True once a page of it could not be had: what this process reads and writes there is its own (see
+  // platform/bus_guard.h). Asked after the words were used. One relaxed load.
+  bool poisoned() const { return mapping_.poisoned(); }
+  // DATA_LOSS if so.
+  absl::Status CheckIntact() const { return poisoned() ? NotIntact() : absl::OkStatus(); }
+
   platform::TailHint tail_hint() const { return platform::TailHint(Live(offsetof(format::LiveWords, tail_hint))); }
   platform::RisingWord name_durable() const {
     return platform::RisingWord(Live(offsetof(format::LiveWords, name_durable)));
+  }
+  platform::RisingWord durable() const { return platform::RisingWord(Live(offsetof(format::LiveWords, durable))); }
+  platform::TicketWord sync_started() const {
+    return platform::TicketWord(Live(offsetof(format::LiveWords, sync_started)));
+  }
+  platform::RisingWord sync_done() const { return platform::RisingWord(Live(offsetof(format::LiveWords, sync_done))); }
+  // The highest tail that a sync has found. A FREE word before it, read after this was, is damage: a page that could
+  // not be written, was dropped, and reads as it was before.
+  platform::RisingWord known_tail() const {
+    return platform::RisingWord(Live(offsetof(format::LiveWords, known_tail)));
+  }
+  platform::EventCounter sync_event() const {
+    return platform::EventCounter(Live(offsetof(format::LiveWords, sync_event)));
+  }
+  // Base + 1 of the oldest segment whose sync failed; 0: none.
+  platform::FallingWord sync_failed() const {
+    return platform::FallingWord(Live(offsetof(format::LiveWords, sync_failed)));
   }
   platform::InfoWord attach_pid() const { return platform::InfoWord(Live(offsetof(format::LiveWords, attach_pid))); }
 
@@ -69,6 +97,8 @@ class Control {
   const std::string& path() const { return path_; }
 
  private:
+  absl::Status NotIntact() const;
+  void WriteCopy(format::ControlRecord& record);
   uint64_t* Live(size_t offset) const { return mapping_.word(format::kLiveOffset + offset); }
 
   std::string path_;

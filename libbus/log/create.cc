@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "libbus/format/control.h"
+#include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/log.h"
 #include "libbus/platform/seam.h"
@@ -80,10 +81,11 @@ class Maker {
 
   // REQUIRES: Begin() said true.
   absl::Status Make() {
+    LIBBUS_RETURN_IF_ERROR(SetDirectoryMode(directory_, path_, options_.access));
     LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity locks, MakeLocks());
     LIBBUS_RETURN_IF_ERROR(MakeSleep());
     LIBBUS_RETURN_IF_ERROR(MakeControl(locks));
-    return PrepareSegment(directory_, path_, uuid_, 0, options_.segment_size, 1);
+    return PrepareSegment(directory_, path_, uuid_, 0, options_.segment_size, 1, 0, options_.access).status();
   }
 
   void Unmake() const {
@@ -96,35 +98,31 @@ class Maker {
   }
 
  private:
-  absl::StatusOr<File> Create(const std::string& name, uint64_t size,
+  absl::StatusOr<File> Create(const std::string& name, uint64_t size, uint32_t mode,
                               const std::function<absl::Status(const File&, const std::string&)>& fill) const {
     const std::string path = path_ + "/" + name;
-    return platform::CreateWhole(directory_, path_, name, size, 0600,
+    return platform::CreateWhole(directory_, path_, name, size, mode,
                                  [&](const File& file) { return fill(file, path); });
   }
 
   absl::StatusOr<platform::FileIdentity> MakeLocks() const {
-    LIBBUS_ASSIGN_OR_RETURN(const File file,
-                            Create("locks", format::kLocksSize, [&](const File& file, const std::string& path) {
-                              format::LocksFile header = {};
-                              header.header = MakeFileHeader(format::kLocksMagic, uuid_);
-                              return WriteHeader(file, path, header);
-                            }));
+    LIBBUS_ASSIGN_OR_RETURN(const File file, Create("locks", format::kLocksSize, kLocksMode,
+                                                    [&](const File& file, const std::string& path) {
+                                                      format::LocksFile header = {};
+                                                      header.header = MakeFileHeader(format::kLocksMagic, uuid_);
+                                                      return WriteHeader(file, path, header);
+                                                    }));
     return platform::Identify(file, path_ + "/locks");
   }
 
   absl::Status MakeSleep() const {
-    return Create("sleep", format::kPageSize,
-                  [&](const File& file, const std::string& path) {
-                    format::SleepFile header = {};
-                    header.header = MakeFileHeader(format::kSleepMagic, uuid_);
-                    return WriteHeader(file, path, header);
-                  })
+    return Create("sleep", format::kPageSize, ModesOf(options_.access).sleep,
+                  [&](const File& file, const std::string& path) { return SleepPage::Write(file, path, uuid_); })
         .status();
   }
 
   absl::Status MakeControl(const platform::FileIdentity& locks) const {
-    return Create("control", format::kControlSize,
+    return Create("control", format::kControlSize, ModesOf(options_.access).file,
                   [&](const File& file, const std::string& path) { return FillControl(file, path, locks); })
         .status();
   }
@@ -138,6 +136,9 @@ class Maker {
     header->segment_size = options_.segment_size;
     header->claim_timeout = options_.claim_timeout;
     header->timestamps = options_.timestamps;
+    header->sync_policy = options_.sync_policy;
+    header->sync_every = options_.sync_every;
+    header->access = options_.access;
     header->locks_device = locks.device;
     header->locks_inode = locks.inode;
     header->control_inode = identity.inode;
@@ -145,9 +146,11 @@ class Maker {
     auto record = std::make_unique<format::ControlRecord>();
     std::memset(record.get(), 0, sizeof(*record));
     record->counter = 1;
+    record->state_counter = 1;
     record->state = static_cast<uint32_t>(format::ControlState::kClean);
     record->epoch = 1;
     record->tail = format::kSegmentHeaderSize;
+    record->durable = format::kSegmentHeaderSize;
     record->checksum = *format::ControlRecordChecksum(*record);
     return platform::WriteAt(file, path, format::kControlCopyOffset[1], record.get(), sizeof(*record));
   }
@@ -158,16 +161,14 @@ class Maker {
   File directory_;
 };
 
-absl::Status Publish(const std::string& from, const std::string& to, const std::string& bus_path) {
-  if (syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) {
-    const int error = errno;
-    // Older file systems: rename onto an existing topic fails all the same, because its directory is not empty.
-    if (error != EINVAL || rename(from.c_str(), to.c_str()) != 0) {
-      return ErrnoStatus(error == EINVAL ? errno : error, to, "cannot create the topic");
-    }
+absl::Status Publish(const std::string& from, const std::string& to) {
+  if (syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+    return absl::OkStatus();
   }
-  LIBBUS_ASSIGN_OR_RETURN(const File bus, platform::OpenDirectory(bus_path));
-  return platform::SyncFile(bus, bus_path);
+  const int error = errno;
+  // Older file systems: rename onto an existing topic fails all the same, because its directory is not empty.
+  if (error == EINVAL && rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+  return ErrnoStatus(error == EINVAL ? errno : error, to, "cannot create the topic");
 }
 
 }  // namespace
@@ -181,9 +182,15 @@ absl::Status Log::Create(const std::string& bus_path, const std::string& name, c
     LIBBUS_ASSIGN_OR_RETURN(const bool begun, maker.Begin());
     if (!begun) continue;
     absl::Status status = maker.Make();
-    if (status.ok()) status = Publish(making, path, bus_path);
-    if (!status.ok()) maker.Unmake();
-    return status;
+    if (status.ok()) status = Publish(making, path);
+    if (!status.ok()) {
+      maker.Unmake();
+      return status;
+    }
+    // It is there, whole, and anybody may have it open by now. Should this fail, the next one that attaches tries
+    // again.
+    LIBBUS_ASSIGN_OR_RETURN(const File bus, platform::OpenDirectory(bus_path));
+    return platform::SyncFile(bus, bus_path);
   }
 }
 

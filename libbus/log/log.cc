@@ -15,34 +15,54 @@ using format::Verdict;
 using format::Word;
 using platform::Seam;
 
-Log::Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable)
+Log::Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable,
+         platform::BusErrors bus_errors)
     : path_(std::move(path)),
       directory_(std::move(directory)),
+      volatile_(Seam::Volatile(directory_.fd())),
       control_(std::move(control)),
       sleep_(std::move(sleep)),
       seed_(format::TopicSeed::Of(control_.header().header.uuid)),
       writable_(writable),
-      readable_(path_, uuid(), false),
-      writing_(path_, uuid(), true) {}
+      readable_(path_, uuid(), false, bus_errors),
+      writing_(path_, uuid(), true, bus_errors) {}
 
-absl::StatusOr<std::unique_ptr<Log>> Log::Open(const std::string& path, bool writable) {
+absl::StatusOr<std::unique_ptr<Log>> Log::Open(const std::string& path, bool writable, platform::BusErrors bus_errors) {
   LIBBUS_ASSIGN_OR_RETURN(platform::File directory, platform::OpenDirectory(path));
-  LIBBUS_ASSIGN_OR_RETURN(Control control, Control::Open(path, writable));
-  LIBBUS_ASSIGN_OR_RETURN(SleepPage sleep, SleepPage::Open(path, control.header().header.uuid, !writable));
-  return std::unique_ptr<Log>(new Log(path, std::move(directory), std::move(control), std::move(sleep), writable));
+  LIBBUS_ASSIGN_OR_RETURN(Control control, Control::Open(path, writable, bus_errors));
+  LIBBUS_ASSIGN_OR_RETURN(SleepPage sleep, SleepPage::Open(path, control.header().header.uuid, writable, bus_errors));
+  return std::unique_ptr<Log>(
+      new Log(path, std::move(directory), std::move(control), std::move(sleep), writable, bus_errors));
 }
 
 LogOptions Log::options() const {
   const auto& header = control_.header();
-  return {header.segment_size, header.claim_timeout, header.timestamps};
+  LogOptions options;
+  options.segment_size = header.segment_size;
+  options.claim_timeout = header.claim_timeout;
+  options.timestamps = header.timestamps;
+  options.sync_policy = header.sync_policy;
+  options.sync_every = header.sync_every;
+  options.access = header.access;
+  return options;
 }
 
 absl::Status DamageAt(const Log& log, uint64_t position, std::string_view what) {
   return absl::DataLossError(fmt::format("{} at {}: {} (see `bus verify`)", log.path(), position, what));
 }
 
+absl::Status NotIntact(const Log& log, const Place& place) {
+  return absl::DataLossError(fmt::format(
+      "{}/{} at {}: a page of it could not be had (the file was truncated, the disk is full, or a sector is "
+      "bad): nothing was read or published there: close the topic, see `bus verify`, and open it anew",
+      log.path(), SegmentName(place.segment->base()), place.position));
+}
+
 absl::StatusOr<bool> StepOver(Log& log, SegmentStore& store, Place& place, Word seen) {
-  switch (place.Judge(log.seed(), seen)) {
+  const Verdict verdict = place.Judge(log.seed(), seen);
+  // Where a walk ends or leaves a segment, all that it saw there must have been the log.
+  if (verdict == Verdict::kFree || verdict == Verdict::kEnd) LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
+  switch (verdict) {
     case Verdict::kFree:
       return false;
     case Verdict::kReserved:
@@ -121,6 +141,17 @@ absl::Status Log::MakeNameDurable(uint64_t base) {
   return absl::OkStatus();
 }
 
+uint32_t Log::Epoch() const {
+  const auto record = control_.ReadRecord();
+  return record ? record->epoch : 1;
+}
+
+absl::StatusOr<SegmentPtr> Log::MakeSegment(uint64_t base, uint64_t size, uint32_t epoch, uint8_t cause) {
+  LIBBUS_ASSIGN_OR_RETURN(platform::File made,
+                          PrepareSegment(directory_, path_, uuid(), base, size, epoch, cause, options().access));
+  return made.is_open() ? writing_.OpenMade(base, std::move(made)) : writing_.Open(base);
+}
+
 absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size) {
   const uint64_t normal = options().segment_size;
   // A record that is too large for a normal segment gets one of its own size plus a normal one's, so that small records
@@ -139,9 +170,7 @@ absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size
         if (writing_.Open(base).ok()) continue;
         return DamageAt(*this, base, "the segment that begins here is missing, and later ones are there");
       }
-      const uint32_t epoch = 1;
-      LIBBUS_RETURN_IF_ERROR(PrepareSegment(directory_, path_, uuid(), base, wanted, epoch));
-      next = writing_.Open(base);
+      LIBBUS_ASSIGN_OR_RETURN(next, MakeSegment(base, wanted, Epoch(), 0));
     }
     LIBBUS_RETURN_IF_ERROR(next.status());
     LIBBUS_RETURN_IF_ERROR(MakeNameDurable(base));

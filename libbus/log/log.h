@@ -18,11 +18,20 @@
 
 namespace libbus::log {
 
+// ControlHeader::sync_policy.
+inline constexpr uint8_t kSyncNone = 0;
+inline constexpr uint8_t kSyncEach = 1;
+inline constexpr uint8_t kSyncByTime = 2;
+inline constexpr uint8_t kSyncByBytes = 3;
+
 // What is fixed when a topic is made.
 struct LogOptions {
   uint64_t segment_size = 0;  // bytes, whole pages
   int64_t claim_timeout = 0;  // ns, 0: never revoke
   uint8_t timestamps = 0;     // as in ControlHeader
+  uint8_t sync_policy = 0;    // kSync...
+  uint64_t sync_every = 0;    // ns or bytes
+  uint8_t access = 0;         // kAccess... (log/access.h)
 };
 
 // Thread-safe.
@@ -32,7 +41,9 @@ class Log {
   static absl::Status Create(const std::string& bus_path, const std::string& name, const LogOptions& options);
 
   // Opens the files; attaching (log/attach.h) is another step. NOT_FOUND: no such topic.
-  static absl::StatusOr<std::unique_ptr<Log>> Open(const std::string& path, bool writable);
+  // `bus_errors`: of all its mappings.
+  static absl::StatusOr<std::unique_ptr<Log>> Open(const std::string& path, bool writable,
+                                                   platform::BusErrors bus_errors = platform::BusErrors::kGuarded);
 
   const std::string& path() const { return path_; }
   const platform::File& directory() const { return directory_; }
@@ -67,6 +78,15 @@ class Log {
   // that it leads to. Every segment on the way exists under a durable name before this returns.
   absl::StatusOr<SegmentPtr> EnsureNext(const Segment& segment, uint64_t size);
 
+  // Makes the segment `base`, or opens it if somebody has made it first.
+  absl::StatusOr<SegmentPtr> MakeSegment(uint64_t base, uint64_t size, uint32_t epoch, uint8_t cause);
+
+  // The directory entry of the segment `base` is on disk when this returns OK.
+  absl::Status MakeNameDurable(uint64_t base);
+
+  // True: its file system lives in memory, nothing on it survives a power loss.
+  bool is_volatile() const { return volatile_; }
+
   // NOT_FOUND: the topic was removed. FAILED_PRECONDITION: it was removed and made anew, or its mount went away.
   absl::Status CheckStillThere() const;
 
@@ -74,11 +94,13 @@ class Log {
   absl::StatusOr<uint64_t> First(SegmentStore& store);
 
  private:
-  Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable);
-  absl::Status MakeNameDurable(uint64_t base);
+  Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable,
+      platform::BusErrors bus_errors);
+  uint32_t Epoch() const;
 
   const std::string path_;
   const platform::File directory_;
+  const bool volatile_;
   Control control_;
   const SleepPage sleep_;
   const format::TopicSeed seed_;
@@ -91,6 +113,13 @@ class Log {
 // false: the word is FREE, nothing was done. DATA_LOSS: a bad word (the message says where), or an END that leads
 // nowhere.
 absl::StatusOr<bool> StepOver(Log& log, SegmentStore& store, Place& place, format::Word seen);
+
+// DATA_LOSS if a page of the segment could not be had while it was in use: what was read there, or written, is not the
+// log. Asked behind the bytes, before anything is concluded from what stood in them. One load where all is well.
+absl::Status NotIntact(const Log& log, const Place& place);
+inline absl::Status CheckIntact(const Log& log, const Place& place) {
+  return place.segment->poisoned() ? NotIntact(log, place) : absl::OkStatus();
+}
 
 // "topic/NAME.seg at POSITION: WHAT (see `bus verify`)" as DATA_LOSS.
 absl::Status DamageAt(const Log& log, uint64_t position, std::string_view what);

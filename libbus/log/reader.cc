@@ -22,6 +22,9 @@ format::RecordHeader HeaderOf(const Place& place, Word word) {
   return header;
 }
 
+// True if an END must stand, or have stood, before the segment that begins with `first`.
+bool LedTo(const Place& first) { return !first.Read().is_free() || first.segment->cause() != 0; }
+
 std::span<const std::byte> BodyOf(const Place& place, Word word) {
   return {place.segment->at(place.position) + format::kRecordHeaderSize, word.length()};
 }
@@ -31,7 +34,10 @@ std::span<const std::byte> BodyOf(const Place& place, Word word) {
 absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
   for (;;) {
     word_ = place_.Read();
-    switch (place_.Judge(log_->seed(), word_)) {
+    const Verdict verdict = place_.Judge(log_->seed(), word_);
+    // A record is asked about behind its bytes.
+    if (verdict != Verdict::kData) LIBBUS_RETURN_IF_ERROR(CheckIntact(*log_, place_));
+    switch (verdict) {
       case Verdict::kData:
         return ReadData(item);
       case Verdict::kFree:
@@ -65,12 +71,14 @@ absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
   const format::RecordHeader header = HeaderOf(place_, word_);
   const std::span<const std::byte> body = BodyOf(place_, word_);
   const auto extent = format::VerifyRecord(log_->seed(), place_.position, header, body);
+  LIBBUS_RETURN_IF_ERROR(CheckIntact(*log_, place_));
   if (!extent) {
     item = {};
     item.owner = word_.owner();
     return MakeDamage(item, {place_.segment, place_.position + word_.size()});
   }
   item.is_gap = false;
+  item.ordinals = 1;
   item.position = place_.position;
   item.next = place_.position + word_.size();
   item.type = header.type;
@@ -104,6 +112,7 @@ absl::StatusOr<std::optional<Reader::Found>> Reader::EnterNext(Item& item) {
   }
   LIBBUS_RETURN_IF_ERROR(next.status());
   const Place first{*next, (*next)->first()};
+  if (word_.flags() != format::kEndRolled) return ReadSealed(item, first);
   if ((*next)->base() == place_.segment->end()) {
     place_ = first;
     return std::optional<Found>();
@@ -112,16 +121,37 @@ absl::StatusOr<std::optional<Reader::Found>> Reader::EnterNext(Item& item) {
   return MakeDamage(item, first);
 }
 
+absl::StatusOr<Reader::Found> Reader::ReadSealed(Item& item, Place next) {
+  const uint8_t cause = word_.flags();
+  for (;;) {
+    const Word word = next.Read();
+    LIBBUS_RETURN_IF_ERROR(CheckIntact(*log_, next));
+    if (next.Judge(log_->seed(), word) != Verdict::kEnd || word.flags() != cause) break;
+    auto behind = store_->After(*next.segment);
+    if (behind.status().code() == absl::StatusCode::kNotFound) break;
+    LIBBUS_RETURN_IF_ERROR(behind.status());
+    next = {*behind, (*behind)->first()};
+  }
+  item = {};
+  item.is_gap = true;
+  item.position = place_.position;
+  item.next = next.position;
+  item.cause = cause == format::kEndDamage ? kDamage : static_cast<uint8_t>(kSealed + cause);
+  item.ordinals = 0;
+  place_ = std::move(next);
+  return Found::kItem;
+}
+
 absl::StatusOr<Reader::Found> Reader::Resynchronise(Item& item) {
   item = {};
-  if (const auto found = FindNextRecord(*log_, *place_.segment, place_.position + format::kRecordAlignment)) {
-    return MakeDamage(item, {place_.segment, *found});
-  }
-  // Nothing more in this segment. The next one counts if something stands in it; a prepared one does not.
+  const auto found = FindNextRecord(*log_, *place_.segment, place_.position + format::kRecordAlignment);
+  LIBBUS_RETURN_IF_ERROR(CheckIntact(*log_, place_));
+  if (found) return MakeDamage(item, {place_.segment, *found});
+  // Nothing more in this segment. The next one counts if an END led to it; a prepared one does not.
   auto next = store_->After(*place_.segment);
   if (next.ok()) {
     const Place first{*next, (*next)->first()};
-    if (!first.Read().is_free()) return MakeDamage(item, first);
+    if (LedTo(first)) return MakeDamage(item, first);
   }
   return DamageAt(*log_, place_.position,
                   fmt::format("the record word {:016x} is damaged and nothing behind it verifies", word_.bits()));
@@ -145,7 +175,7 @@ absl::Status Reader::Unread(const Item& item) {
     LIBBUS_ASSIGN_OR_RETURN(place_.segment, store_->Containing(item.position));
   }
   place_.position = item.position;
-  if (sequence_) --*sequence_;
+  if (sequence_) *sequence_ -= item.ordinals;
   return absl::OkStatus();
 }
 
@@ -173,14 +203,17 @@ namespace {
 absl::StatusOr<bool> StepAsReader(Log& log, SegmentStore& store, Place& place, Word seen) {
   auto moved = StepOver(log, store, place, seen);
   if (moved.ok() || moved.status().code() != absl::StatusCode::kDataLoss) return moved;
-  if (const auto record = FindNextRecord(log, *place.segment, place.position + format::kRecordAlignment)) {
+  const auto record = FindNextRecord(log, *place.segment, place.position + format::kRecordAlignment);
+  // Not damage of the log, so nothing to step over.
+  LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
+  if (record) {
     place.position = *record;
     return true;
   }
   const auto next = store.After(*place.segment);
   if (!next.ok()) return false;
   const Place first{*next, (*next)->first()};
-  if (first.Read().is_free()) return false;
+  if (!LedTo(first)) return false;
   place = first;
   return true;
 }
@@ -195,25 +228,50 @@ absl::StatusOr<Place> FindEnd(Log& log, SegmentStore& store) {
 
 }  // namespace
 
-absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store) {
+absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store) {
   // The tail first, then the floors: a claim that is missing from the floors read now was made behind that tail.
   LIBBUS_ASSIGN_OR_RETURN(const Place tail, FindEnd(log, store));
   const auto lowest = log.control().LowestFloor();
-  if (!lowest || *lowest >= tail.position || *lowest % format::kRecordAlignment != 0) return tail.position;
+  LIBBUS_RETURN_IF_ERROR(log.control().CheckIntact());
+  if (!lowest || *lowest >= tail.position || *lowest % format::kRecordAlignment != 0) {
+    return Ends{tail, tail.position};
+  }
   auto segment = store.Containing(*lowest);
-  if (!segment.ok()) return tail.position;
+  if (!segment.ok()) return Ends{tail, tail.position};
   Place place{*std::move(segment), *lowest};
   while (place.position < tail.position) {
     const Word seen = place.Read();
-    if (place.Judge(log.seed(), seen) == Verdict::kReserved) return place.position;
+    if (place.Judge(log.seed(), seen) == Verdict::kReserved) return Ends{tail, place.position};
     LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepAsReader(log, store, place, seen));
     if (!moved) break;
   }
-  return tail.position;
+  return Ends{tail, tail.position};
+}
+
+absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store) {
+  LIBBUS_ASSIGN_OR_RETURN(const Ends ends, FindEnds(log, store));
+  return ends.committed;
+}
+
+std::optional<uint64_t> FindNextRecord(const Log& log, const std::byte* bytes, uint64_t from, const Segment& segment) {
+  const auto record = log.control().ReadRecord();
+  const std::span<const format::EpochEntry> epochs(record ? record->epochs : nullptr,
+                                                   record ? record->epoch_entries : 0);
+  for (uint64_t at = from;;) {
+    const auto found =
+        FindNextRecord(log.seed(), bytes + (at - from), at, segment.end(), segment.end() - segment.base());
+    if (!found) return std::nullopt;
+    const auto sealed = std::find_if(epochs.begin(), epochs.end(), [&](const format::EpochEntry& entry) {
+      return entry.from <= *found && *found < entry.to;
+    });
+    if (sealed == epochs.end()) return found;
+    if (sealed->to + format::kWordSize > segment.end()) return std::nullopt;
+    at = sealed->to;
+  }
 }
 
 std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t from) {
-  return FindNextRecord(log.seed(), segment.at(from), from, segment.end(), segment.end() - segment.base());
+  return FindNextRecord(log, segment.at(from), from, segment);
 }
 
 }  // namespace libbus::log

@@ -25,12 +25,15 @@ struct Item {
   const std::byte* payload = nullptr;
   uint32_t payload_size = 0;
   // Gaps:
-  uint8_t cause = 0;  // a format::kGap... cause, or kDamage
+  uint8_t cause = 0;  // a format::kGap... cause, kDamage, or kSealed + a format::kEnd... cause
   std::optional<uint32_t> owner;
+  uint32_t ordinals = 1;  // how many it counts in sequences
 };
 
-// The cause of a gap that stands in no word: bytes that do not verify.
+// The cause of a gap that stands in no word: bytes that do not verify. So is what recovery sealed off because of them.
 inline constexpr uint8_t kDamage = 64;
+// What recovery sealed off for another cause.
+inline constexpr uint8_t kSealed = 64;
 
 // One consumer's end of the log. Not thread-safe.
 class Reader {
@@ -44,7 +47,8 @@ class Reader {
   // `store` outlives the reader.
   Reader(Log& log, SegmentStore& store, Place place) : log_(&log), store_(&store), place_(std::move(place)) {}
 
-  // Reads the next record or gap into `item`. DATA_LOSS: damage behind which nothing can be read; the reader stays.
+  // Reads the next record or gap into `item`. DATA_LOSS: damage behind which nothing can be read, or a page of the file
+  // that could not be had (Segment::poisoned); the reader stays.
   // UNIMPLEMENTED: a record of a newer version; the reader stays.
   absl::StatusOr<Found> Read(Item& item);
 
@@ -73,14 +77,16 @@ class Reader {
   // A FREE word below a committed record is damage, not the end. What is known to be committed only rises.
   void KnowCommitted(uint64_t position) { committed_ = std::max(committed_, position); }
   // Looks at the hint, for a reader that found a FREE word for a while.
-  void LearnCommitted() { KnowCommitted(log_->VerifiedHint(*store_)); }
+  void LearnCommitted() { KnowCommitted(std::max(log_->VerifiedHint(*store_), log_->control().known_tail().Read())); }
 
  private:
   absl::StatusOr<Found> ReadFree(Item& item);
   absl::StatusOr<Found> ReadData(Item& item);
   absl::StatusOr<Found> ReadGap(Item& item);
-  // Behind an END. kItem: segments are missing in between, `item` is the gap.
+  // Behind an END. kItem: recovery sealed the segment there, or segments are missing in between; `item` is the gap.
   absl::StatusOr<std::optional<Found>> EnterNext(Item& item);
+  // All that was sealed off at once is one gap.
+  absl::StatusOr<Found> ReadSealed(Item& item, Place next);
   // Delivers the bytes up to the next record that verifies as a gap.
   absl::StatusOr<Found> Resynchronise(Item& item);
   Found MakeDamage(Item& item, Place to);
@@ -97,12 +103,23 @@ class Reader {
 // `from` on, mapped or read, and `end` is the end of their segment. Hashes at most four times `segment_size` in all.
 std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* bytes, uint64_t from, uint64_t end,
                                        uint64_t segment_size);
-// The same in a mapped segment.
+// The same for the bytes of `segment` from `from` on, and in the mapped segment itself; nothing inside a range that
+// recovery has sealed off, even if the END that stood before it is lost.
+std::optional<uint64_t> FindNextRecord(const Log& log, const std::byte* bytes, uint64_t from, const Segment& segment);
 std::optional<uint64_t> FindNextRecord(const Log& log, const Segment& segment, uint64_t from);
 
-// Where a reader's log ends now: everything before it is final. The first RESERVED word from the lowest floor on, else
-// the tail. Damage on the way is stepped over as a reader does; damage behind which nothing can be read is the end.
+// Where the log ends now. Damage on the way is stepped over as a reader does; damage behind which nothing can be read
+// is the end.
+struct Ends {
+  Place tail;          // the first FREE word
+  uint64_t committed;  // everything before it is final: the first RESERVED word from the lowest floor on, else the tail
+};
+absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store);
 absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store);
+
+// OK: a committed record starts at `position`. OUT_OF_RANGE: beyond the end, or before the oldest record.
+// INVALID_ARGUMENT: inside a record. DATA_LOSS: a gap is there. FAILED_PRECONDITION: reserved, not committed.
+absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position);
 
 // Where a consumer may start. Each returns a reader whose next Read gives what is wanted.
 // SeekStart: the oldest record, sequence 0. SeekEnd: behind the last committed record.

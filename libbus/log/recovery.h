@@ -1,85 +1,100 @@
-// What is done with what a crash left: a table of cases, and the walk that applies it.
+// What is done with what a crash left: the walk over the table (log/recovery_table.h), and what it leads to.
+//
+// A recovery, for who is alone, may be killed or lose its power between any two steps; whoever comes next starts it
+// again and finds less to do:
+//   1 RECOVERING, with its cause      on disk before anything is changed: who starts again keeps the cause, so a log
+//   that
+//                                     had to be sealed is never appended to in place because the second attempt happens
+//                                     to run in the boot of the first
+//   2 claims of the dead -> GAP       each by one swap
+//   3 the new segment                 appears whole, under a durable name. Died here: the next attempt seals it,
+//   unused,
+//                                     and makes another
+//   4 END at each place to be sealed  each by one swap; before 3 there would be an END that leads nowhere
+//   5 everything kept is synced       so that nothing in front of the new segment is less durable than what will stand
+//                                     in it
+//   6 OPEN, with T, D, the epochs, today's boot, device and mount
 #ifndef LIBBUS_LOG_RECOVERY_H_
 #define LIBBUS_LOG_RECOVERY_H_
 
 #include <absl/status/statusor.h>
 
 #include <cstdint>
-#include <span>
-#include <string>
-#include <string_view>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "libbus/log/log.h"
+#include "libbus/log/recovery_table.h"
 
 namespace libbus::log {
 
-// What stands at a place, for who is alone: all owners are dead.
-enum class Standing : uint8_t {
-  kData,         // DATA, check and checksum right
-  kDataRotten,   // DATA, right check, wrong checksum
-  kGap,          // GAP
-  kEndLinked,    // END, and the next segment is there
-  kEndUnlinked,  // END, and no next segment
-  kReserved,     // a claim
-  kFree,         // a word of zeros
-  kBad,          // a word that does not verify
-};
-inline constexpr int kStandings = 8;
-
-// What follows a FREE or bad word.
-enum class Rest : uint8_t {
-  kZeros,    // nothing: zeros to the end of the segment, and no later segment in use
-  kRecord,   // a record that verifies, further on in the segment
-  kSegment,  // none in this segment, but a later segment is in use
-  kDebris,   // bytes that are no record, and no later segment in use
-};
-inline constexpr int kRests = 4;
-
-enum class Action : uint8_t {
-  kKeep,     // step over it
-  kNote,     // step over it; every reader reports it as a gap
-  kNext,     // go to the next segment
-  kMakeGap,  // RESERVED -> GAP(dead), step over it
-  kSkip,     // go on at what follows; every reader reports the bytes in between as a gap
-  kTail,     // this is T: append here
-  kRefuse,   // a writer would have to seal the segment: nothing is touched
+struct RecoveryInput {
+  uint64_t durable = 0;     // D, the start of a word; 0: nothing is known to be durable
+  uint64_t watched = 0;     // what the live words call D: believed if the walk finds a word starting there
+  uint64_t known_tail = 0;  // of the live words: no word before it was FREE
+  uint8_t cause = 0;        // 0: continuity; else the kEnd... cause with which the log is sealed
 };
 
-// One row: which inputs it takes, how it arises, what is done.
-struct RecoveryCase {
-  std::string_view label;
-  std::vector<Standing> standing;
-  std::vector<Rest> rest;  // empty: any (what follows does not matter)
-  Action action;
-  std::string_view arises;
-  std::string_view done;
+// A place that the table has something to say about, beyond the records that are kept.
+struct RecoveryStep {
+  const RecoveryCase* row = nullptr;
+  uint64_t from = 0;
+  uint64_t to = 0;
 };
 
-// The table. Exactly one row takes each input (tests/log/recovery_test.cc enumerates them).
-std::span<const RecoveryCase> RecoveryCases();
-const RecoveryCase& FindCase(Standing standing, Rest rest);
+struct Tally {
+  uint64_t count = 0;
+  uint64_t bytes = 0;
+};
 
-// What a walk from the first segment to T met.
+// What a walk from D's segment to T met. The tallies add up to all bytes of the segments that were walked.
 struct RecoveryPlan {
-  uint64_t tail = 0;             // T
-  uint64_t records = 0;          // DATA that verifies
+  uint8_t cause = 0;     // as given; kEndDamage if something else had to be sealed
+  uint64_t from = 0;     // the first byte looked at: the base of D's segment
+  uint64_t tail = 0;     // where the next record goes
+  uint64_t durable = 0;  // D, as far as it is known before anything is synced
+  std::vector<RecoveryStep> steps;
   std::vector<uint64_t> claims;  // positions of RESERVED words
-  std::vector<uint64_t> rotten;  // positions of DATA whose checksum is wrong
-  struct Skipped {
-    uint64_t from;
-    uint64_t to;
+  struct Seal {
+    uint64_t position;
+    uint64_t to;    // the end of the segment
+    uint64_t word;  // what stands there
   };
-  std::vector<Skipped> skipped;  // ranges that do not verify
+  std::vector<Seal> seals;
+  std::vector<Seal> sealed;          // ENDs with a cause that were met: an earlier attempt's, or an older recovery's
+  std::optional<uint64_t> new_base;  // of the segment to be made
+  uint32_t newest_epoch = 0;         // of the segments
+
+  Tally records, gaps, dead, rotten, skipped, cut;
+  uint64_t overhead = 0;  // segment headers, ENDs and what is behind them, what is free behind the tail
+
+  bool seals_log() const { return new_base.has_value(); }
 };
 
-// Walks the topic and changes nothing. REQUIRES: the caller is alone. DATA_LOSS: a row says kRefuse; the message names
-// row and place.
-absl::StatusOr<RecoveryPlan> PlanRecovery(Log& log);
+// Called now and then with how many bytes were walked, and how many there are.
+using Progress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Does what the plan says: every claim becomes a gap, floors and hint are reset. Idempotent: killed anywhere in here,
-// the next one plans anew and finds less to do.
-absl::Status ApplyRecovery(Log& log, const RecoveryPlan& plan);
+// Walks the topic and changes nothing. REQUIRES: the caller is alone, or wants to know what there would be to do.
+absl::StatusOr<RecoveryPlan> PlanRecovery(Log& log, const RecoveryInput& input, const Progress& progress = {});
+
+struct RecoveryOptions {
+  uint8_t cause = 0;            // 0: continuity; else the kEnd... cause with which the log is sealed
+  bool rewrite_failed = false;  // segments whose sync had failed are written anew
+  Progress progress = {};
+};
+
+// All of it, steps 1 to 6. `record`: of the control file, nothing if neither copy verifies. OK: what was done, and the
+// log is OPEN; also if the disk refuses step 5: then the segment is marked (log/sync.h), and D stays where it was.
+// REQUIRES: the caller is alone.
+absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<format::ControlRecord>& record,
+                                          const RecoveryOptions& options);
+
+// Stores OPEN, with today's stamps, and lets the live words say the same. `record` is what else goes into it.
+absl::Status WriteOpen(Log& log, format::ControlRecord& record, uint64_t tail, uint64_t durable);
+
+// Hint and floors, for who found the log whole.
+void ResetHints(Log& log);
 
 }  // namespace libbus::log
 

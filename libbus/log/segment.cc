@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/platform/status.h"
 
@@ -59,24 +60,62 @@ absl::StatusOr<format::SegmentHeader> SegmentStore::ReadHeader(const platform::F
   return header;
 }
 
+SegmentPtr SegmentStore::Known(uint64_t base) {
+  const auto it = open_.find(base);
+  if (it == open_.end()) return nullptr;
+  SegmentPtr segment = it->second.lock();
+  if (segment == nullptr) open_.erase(it);
+  return segment;
+}
+
+absl::StatusOr<SegmentPtr> SegmentStore::Map(uint64_t base, platform::File file, bool made_here) {
+  const std::string path = PathOf(base);
+  LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader header, ReadHeader(file, base));
+  LIBBUS_ASSIGN_OR_RETURN(platform::Mapping mapping,
+                          platform::Mapping::Map(file, path, header.file_size, writable_, bus_errors_));
+  if (!writable_) file.Close();
+  return std::make_shared<Segment>(header, std::move(mapping), std::move(file), made_here);
+}
+
 absl::StatusOr<SegmentPtr> SegmentStore::Open(uint64_t base) {
   SegmentPtr left;  // unmapped behind the lock
   const std::lock_guard lock(mutex_);
-  if (const auto it = open_.find(base); it != open_.end()) {
-    if (SegmentPtr segment = it->second.lock()) return segment;
-    open_.erase(it);
-  }
-  const std::string path = PathOf(base);
-  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, writable_));
-  LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader header, ReadHeader(file, base));
-  LIBBUS_ASSIGN_OR_RETURN(platform::Mapping mapping, platform::Mapping::Map(file, path, header.file_size, writable_));
-  auto segment = std::make_shared<Segment>(header, std::move(mapping));
+  if (SegmentPtr segment = Known(base)) return segment;
+  LIBBUS_ASSIGN_OR_RETURN(platform::File file, platform::OpenFile(PathOf(base), writable_));
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, Map(base, std::move(file), false));
   open_[base] = segment;
   left = std::exchange(recent_[turn_++ % recent_.size()], segment);
   return segment;
 }
 
+absl::StatusOr<SegmentPtr> SegmentStore::OpenMade(uint64_t base, platform::File file) {
+  SegmentPtr left;
+  const std::lock_guard lock(mutex_);
+  if (SegmentPtr segment = Known(base)) return segment;
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, Map(base, std::move(file), true));
+  open_[base] = segment;
+  left = std::exchange(recent_[turn_++ % recent_.size()], segment);
+  return segment;
+}
+
+void SegmentStore::Forget(uint64_t base) {
+  const std::lock_guard lock(mutex_);
+  open_.erase(base);
+  for (SegmentPtr& recent : recent_) {
+    if (recent != nullptr && recent->base() == base) recent.reset();
+  }
+}
+
+SegmentPtr SegmentStore::KnownHolding(uint64_t position) {
+  const std::lock_guard lock(mutex_);
+  auto it = open_.upper_bound(position);
+  if (it == open_.begin()) return nullptr;
+  SegmentPtr segment = (--it)->second.lock();
+  return segment != nullptr && segment->Contains(position) ? segment : nullptr;
+}
+
 absl::StatusOr<SegmentPtr> SegmentStore::Containing(uint64_t position) {
+  if (SegmentPtr known = KnownHolding(position)) return known;
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, ListBases());
   const auto behind = std::upper_bound(bases.begin(), bases.end(), position);
   if (behind != bases.begin()) {
@@ -105,14 +144,16 @@ absl::StatusOr<std::vector<uint64_t>> SegmentStore::ListBases() const {
   return bases;
 }
 
-absl::Status PrepareSegment(const platform::File& directory, const std::string& directory_path,
-                            const format::Uuid& uuid, uint64_t base, uint64_t size, uint32_t epoch) {
+absl::StatusOr<platform::File> PrepareSegment(const platform::File& directory, const std::string& directory_path,
+                                              const format::Uuid& uuid, uint64_t base, uint64_t size, uint32_t epoch,
+                                              uint8_t cause, uint8_t access) {
   const std::string name = SegmentName(base);
   const std::string path = directory_path + "/" + name;
   const auto fill = [&](const platform::File& file) -> absl::Status {
     LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
     format::SegmentHeader header = {};
     header.header = MakeFileHeader(format::kSegmentMagic, uuid);
+    header.header.cause = cause;
     header.base = base;
     header.file_size = size;
     header.inode = identity.inode;
@@ -120,9 +161,9 @@ absl::Status PrepareSegment(const platform::File& directory, const std::string& 
     header.checksum = format::FileChecksum(header);
     return platform::WriteAt(file, path, 0, &header, sizeof(header));
   };
-  const auto made = platform::CreateWhole(directory, directory_path, name, size, 0600, fill);
-  if (made.ok() || made.status().code() == absl::StatusCode::kAlreadyExists) return absl::OkStatus();
-  return made.status();
+  auto made = platform::CreateWhole(directory, directory_path, name, size, ModesOf(access).file, fill);
+  if (made.status().code() == absl::StatusCode::kAlreadyExists) return platform::File();
+  return made;
 }
 
 }  // namespace libbus::log

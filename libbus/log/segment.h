@@ -24,8 +24,11 @@ namespace libbus::log {
 // One mapped segment. Immutable but for the bytes that all processes share. Positions given to it lie inside it.
 class Segment {
  public:
-  Segment(const format::SegmentHeader& header, platform::Mapping mapping)
-      : header_(header), mapping_(std::move(mapping)), data_(mapping_.data()) {}
+  // `file` is open where the segment is mapped for writing; `made_here`: since before its first record.
+  Segment(const format::SegmentHeader& header, platform::Mapping mapping, platform::File file, bool made_here)
+      : header_(header), mapping_(std::move(mapping)), data_(mapping_.data()), file_(std::move(file)) {
+    if (made_here) trusted_.Set();
+  }
 
   uint64_t base() const { return header_.base; }
   uint64_t first() const { return base() + format::kSegmentHeaderSize; }  // the first record's position
@@ -43,6 +46,20 @@ class Segment {
     return platform::RecordWordView(reinterpret_cast<const uint64_t*>(at(position)));
   }
 
+  // The descriptor through which it is synced, the same as long as the segment is mapped. An error of the disk is told
+  // once to each descriptor that was open then, and never to a younger one: so the first sync through one that was not
+  // there before the first record looks at the records itself (log/sync.h). Then the descriptor is trusted.
+  const platform::File& file() const { return file_; }
+  bool trusted() const { return trusted_.Read(); }
+  void Trust() { trusted_.Set(); }
+  uint32_t epoch() const { return header_.epoch; }
+  // Not 0: recovery made it, and put an END before it.
+  uint8_t cause() const { return header_.header.cause; }
+
+  // True once a page of it could not be had: what was read from it, or written to it, is not the log (see
+  // platform/bus_guard.h). Asked after the bytes were touched. One relaxed load.
+  bool poisoned() const { return mapping_.poisoned(); }
+
   // Pages up to this position are present in this process.
   uint64_t populated() const { return populated_.Read(); }
   // Makes them so from `from` (what lies before is left as it is) up to `to`. Thread-safe; repeated work is harmless.
@@ -52,6 +69,8 @@ class Segment {
   format::SegmentHeader header_;
   platform::Mapping mapping_;
   std::byte* data_;
+  platform::File file_;
+  platform::LocalFlag trusted_;
   platform::LocalMark populated_;
 };
 
@@ -63,11 +82,17 @@ std::string SegmentName(uint64_t base);
 // The segments of one topic as this process maps them, all for writing or all read-only. Thread-safe.
 class SegmentStore {
  public:
-  SegmentStore(std::string directory, const format::Uuid& uuid, bool writable)
-      : directory_(std::move(directory)), uuid_(uuid), writable_(writable) {}
+  SegmentStore(std::string directory, const format::Uuid& uuid, bool writable,
+               platform::BusErrors bus_errors = platform::BusErrors::kGuarded)
+      : directory_(std::move(directory)), uuid_(uuid), writable_(writable), bus_errors_(bus_errors) {}
 
   // The segment with this base. NOT_FOUND: no such file. DATA_LOSS: damaged or truncated. UNIMPLEMENTED: newer.
   absl::StatusOr<SegmentPtr> Open(uint64_t base);
+  // The same through the descriptor with which this process has just made it.
+  absl::StatusOr<SegmentPtr> OpenMade(uint64_t base, platform::File file);
+
+  // The next Open maps the file that stands there then.
+  void Forget(uint64_t base);
 
   // The segment that holds `position`. OUT_OF_RANGE: before the first or beyond the last.
   absl::StatusOr<SegmentPtr> Containing(uint64_t position);
@@ -85,9 +110,14 @@ class SegmentStore {
   absl::StatusOr<format::SegmentHeader> ReadHeader(const platform::File& file, uint64_t base) const;
 
  private:
+  SegmentPtr Known(uint64_t base);
+  SegmentPtr KnownHolding(uint64_t position);
+  absl::StatusOr<SegmentPtr> Map(uint64_t base, platform::File file, bool made_here);
+
   const std::string directory_;
   const format::Uuid uuid_;
   const bool writable_;
+  const platform::BusErrors bus_errors_;
   std::mutex mutex_;
   std::map<uint64_t, std::weak_ptr<Segment>> open_;
   // Holds what was opened last: the prepared segment keeps its populated pages until the tail gets there, and the one
@@ -96,10 +126,12 @@ class SegmentStore {
   size_t turn_ = 0;
 };
 
-// Makes the segment `base` of `size` bytes appear whole and under a durable name. OK also when somebody else has made
-// it first (then theirs stands, and its size may be another). RESOURCE_EXHAUSTED: no room, nothing was touched.
-absl::Status PrepareSegment(const platform::File& directory, const std::string& directory_path,
-                            const format::Uuid& uuid, uint64_t base, uint64_t size, uint32_t epoch);
+// Makes the segment `base` of `size` bytes appear whole and under a durable name. OK: the file, or one that is not open
+// if somebody else has made it first (then theirs stands, and its size may be another). RESOURCE_EXHAUSTED: no room,
+// nothing was touched. `cause`: a kEnd... cause if recovery makes it, else 0. `access`: the topic's, see log/access.h.
+absl::StatusOr<platform::File> PrepareSegment(const platform::File& directory, const std::string& directory_path,
+                                              const format::Uuid& uuid, uint64_t base, uint64_t size, uint32_t epoch,
+                                              uint8_t cause, uint8_t access);
 
 // A place where a word stands.
 struct Place {

@@ -1,26 +1,55 @@
 #include "libbus/log/sleep_page.h"
 
+#include "libbus/format/checksum.h"
 #include "libbus/log/file_header.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::log {
+namespace {
 
-absl::StatusOr<SleepPage> SleepPage::Open(const std::string& directory, const format::Uuid& uuid, bool optional) {
-  const std::string path = directory + "/sleep";
-  SleepPage page;
-  auto file = platform::OpenFile(path, true);
-  if (!file.ok() && optional) {
-    page.own_ = std::shared_ptr<uint64_t[]>(new uint64_t[format::kPageSize / 8]());
-    return page;
-  }
-  LIBBUS_RETURN_IF_ERROR(file.status());
+absl::Status Check(const platform::File& file, const std::string& path, const format::Uuid& uuid) {
   LIBBUS_ASSIGN_OR_RETURN(const auto header,
-                          ReadFileHeader<format::SleepFile>(*file, path, format::kSleepMagic, "sleep page"));
-  if (header.header.uuid != uuid) {
-    return absl::DataLossError(fmt::format("{}: belongs to another topic ({})", path, UuidText(header.header.uuid)));
+                          ReadFileHeader<format::SleepFile>(file, path, format::kSleepMagic, "sleep page"));
+  if (header.header.uuid == uuid) return absl::OkStatus();
+  return absl::DataLossError(fmt::format("{}: belongs to another topic ({})", path, UuidText(header.header.uuid)));
+}
+
+// What consumers made of the file does not stop a writer. Its blocks first: a mapped write must find them.
+absl::Status Mend(const platform::File& file, const std::string& path, const format::Uuid& uuid) {
+  if (const int error = platform::Seam::Allocate(file.fd(), format::kPageSize); error != 0) {
+    return platform::ErrnoStatus(error, path, "cannot allocate a page");
   }
-  LIBBUS_ASSIGN_OR_RETURN(page.mapping_, platform::Mapping::Map(*file, path, format::kPageSize, true));
+  return SleepPage::Write(file, path, uuid);
+}
+
+}  // namespace
+
+absl::Status SleepPage::Write(const platform::File& file, const std::string& path, const format::Uuid& uuid) {
+  // Mark and help stay as they are: somebody may be asleep.
+  format::SleepFile page = {};
+  page.header = MakeFileHeader(format::kSleepMagic, uuid);
+  page.checksum = format::FileChecksum(page);
+  return platform::WriteAt(file, path, 0, &page, offsetof(format::SleepFile, mark));
+}
+
+absl::Status SleepPage::Map(const std::string& path, const format::Uuid& uuid, bool writable,
+                            platform::BusErrors bus_errors) {
+  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, true));
+  absl::Status status = Check(file, path, uuid);
+  if (!status.ok() && writable) status = Mend(file, path, uuid);
+  LIBBUS_RETURN_IF_ERROR(status);
+  LIBBUS_ASSIGN_OR_RETURN(mapping_, platform::Mapping::Map(file, path, format::kPageSize, true, bus_errors));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SleepPage> SleepPage::Open(const std::string& directory, const format::Uuid& uuid, bool writable,
+                                          platform::BusErrors bus_errors) {
+  SleepPage page;
+  const absl::Status status = page.Map(directory + "/sleep", uuid, writable, bus_errors);
+  if (status.ok()) return page;
+  if (writable) return status;
+  page.own_ = std::shared_ptr<uint64_t[]>(new uint64_t[format::kPageSize / 8]());
   return page;
 }
 

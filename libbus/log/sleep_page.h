@@ -1,5 +1,8 @@
 // The page that consumers may write: who sleeps, and who wants help. Nothing in it is believed. A process that cannot
-// open it for writing (a read-only mount, say) goes on without: it polls with bounded sleeps.
+// have it (a read-only mount, a page that somebody damaged) goes on without: it polls with bounded sleeps.
+//
+// Somebody may truncate the file while it is mapped: then a private page takes its place (platform/bus_guard.h), and
+// the process goes on without as well. The next one that opens it for writing makes it whole again.
 #ifndef LIBBUS_LOG_SLEEP_PAGE_H_
 #define LIBBUS_LOG_SLEEP_PAGE_H_
 
@@ -16,8 +19,13 @@ namespace libbus::log {
 
 class SleepPage {
  public:
-  // Without the page (`optional` and it cannot be written) an object whose marks go nowhere.
-  static absl::StatusOr<SleepPage> Open(const std::string& directory, const format::Uuid& uuid, bool optional);
+  // A writer (`writable`) finds the file whole or makes it so; NOT_FOUND: there is none. For a reader there is no
+  // error: without the page it gets an object whose marks go nowhere.
+  static absl::StatusOr<SleepPage> Open(const std::string& directory, const format::Uuid& uuid, bool writable,
+                                        platform::BusErrors bus_errors = platform::BusErrors::kGuarded);
+
+  // Writes a page's header.
+  static absl::Status Write(const platform::File& file, const std::string& path, const format::Uuid& uuid);
 
   // False: nobody will wake this process, its sleeps must be short.
   bool shared() const { return static_cast<bool>(mapping_); }
@@ -29,6 +37,7 @@ class SleepPage {
   void CallForHelp() const;
 
  private:
+  absl::Status Map(const std::string& path, const format::Uuid& uuid, bool writable, platform::BusErrors bus_errors);
   uint64_t* Word(size_t offset) const { return mapping_ ? mapping_.word(offset) : own_.get() + offset / 8; }
 
   platform::Mapping mapping_;

@@ -37,6 +37,8 @@ absl::Status ResolveSlot(Log& log, uint32_t owner) {
       if (place.Judge(log.seed(), seen) == Verdict::kReserved && seen.owner() == owner) {
         EndClaim(log, place, seen, format::kGapDead);
       }
+      // On a page that could not be had nothing was resolved.
+      LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
       LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(log, log.writing(), place, seen));
       if (!moved) break;
     }
@@ -145,6 +147,7 @@ absl::StatusOr<uint64_t> ResolveAll(Log& log) {
   for (;;) {
     const Word seen = place.Read();
     if (place.Judge(log.seed(), seen) == Verdict::kReserved) EndClaim(log, place, seen, format::kGapDead);
+    LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
     LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepOver(log, log.writing(), place, seen));
     if (!moved) break;
   }

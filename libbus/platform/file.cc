@@ -147,6 +147,15 @@ absl::StatusOr<File> CreateWhole(const File& directory, const std::string& direc
   return std::move(made.file);
 }
 
+void LeaveMark(const File& directory, const std::string& name, const void* bytes, size_t size) {
+  const File file(
+      openat(directory.fd(), name.c_str(), O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR));
+  if (!file.is_open()) return;
+  (void)WriteAt(file, name, 0, bytes, size);
+  (void)Seam::Sync(file.fd());
+  (void)Seam::Sync(directory.fd());
+}
+
 absl::Status SyncFile(const File& file, std::string_view path) {
   const int error = Seam::Sync(file.fd());
   return error == 0 ? absl::OkStatus() : ErrnoStatus(error, path, "cannot sync");

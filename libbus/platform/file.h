@@ -60,6 +60,9 @@ absl::Status WriteAt(const File& file, std::string_view path, uint64_t offset, c
 absl::StatusOr<File> CreateWhole(const File& directory, const std::string& directory_path, const std::string& name,
                                  uint64_t size, uint32_t mode, const std::function<absl::Status(const File&)>& fill);
 
+// Makes a small file, as well as it can be done where the disk may refuse everything: what counts is that it is there.
+void LeaveMark(const File& directory, const std::string& name, const void* bytes, size_t size);
+
 absl::Status SyncFile(const File& file, std::string_view path);
 absl::Status SyncData(const File& file, std::string_view path);
 

@@ -21,6 +21,17 @@ class LocalMark {
   std::atomic<uint64_t> value_{0};
 };
 
+// A number that one thread sets and others read; nothing else hangs on it.
+class LocalValue {
+ public:
+  explicit LocalValue(uint64_t value) : value_(value) {}
+  uint64_t Read() const { return value_.load(std::memory_order_relaxed); }
+  void Set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_;
+};
+
 // A count that is a private futex: raised and woken by any thread or signal handler, compared by one sleeper.
 class LocalEvent {
  public:

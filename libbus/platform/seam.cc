@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,6 +102,15 @@ int RealSeam::Allocate(int fd, uint64_t size) {
 
 int RealSeam::Link(const char* from, int to_dir, const char* to_name) {
   return Errno(linkat(AT_FDCWD, from, to_dir, to_name, AT_SYMLINK_FOLLOW));
+}
+
+int RealSeam::Rename(int dir, const char* from, const char* to) { return Errno(renameat(dir, from, dir, to)); }
+
+int RealSeam::Unlink(int dir, const char* name) { return Errno(unlinkat(dir, name, 0)); }
+
+bool RealSeam::Volatile(int fd) {
+  struct statfs info;
+  return fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
 int RealSeam::LockByte(int fd, int type, int64_t byte) {

@@ -62,7 +62,10 @@ struct RealSeam {
   static int DataSync(int fd);  // fdatasync
   static int Allocate(int fd, uint64_t size);
   static int Link(const char* from, int to_dir, const char* to_name);
+  static int Rename(int dir, const char* from, const char* to);
+  static int Unlink(int dir, const char* name);
   static int LockByte(int fd, int type, int64_t byte);  // F_OFD_SETLK
+  static bool Volatile(int fd);                         // true: its file system lives in memory
 
   // --- mappings; null with errno set on failure ---
   static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable);

@@ -38,6 +38,10 @@ class RecordWord : public RecordWordView {
     return Seam::CompareExchange(WordUse::kRecord, word_, seen, to);
   }
 
+  // Changes nothing, and makes the kernel write the page again. Atomic, so whoever owns these bytes loses nothing; any
+  // 8 bytes of a record will do.
+  void Touch() const { Seam::FetchAdd(WordUse::kRecord, word_, 0); }
+
  private:
   uint64_t* word_;
 };
@@ -146,6 +150,40 @@ class RisingWord {
   void Raise(uint64_t value) const {
     uint64_t seen = Read();
     while (seen < value && !Seam::CompareExchange(WordUse::kLive, word_, seen, value)) {
+    }
+  }
+  void Reset(uint64_t value) const { Seam::Store<__ATOMIC_SEQ_CST>(WordUse::kLive, word_, value); }
+  uint64_t Read() const { return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kLive, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// Counts syncs as they start: the ticket of a publisher.
+class TicketWord {
+ public:
+  explicit TicketWord(uint64_t* word) : word_(word) {}
+  // SYNC POINT: ticket drawn. The release (and a full fence): the sync looks for the tail behind it.
+  uint64_t Draw() const { return Seam::FetchAdd(WordUse::kLive, word_, 1) + 1; }
+  // SYNC POINT: ticket drawn. Behind a full fence: a sync with a higher number than the value read here drew it after
+  // everything that the reader committed, or saw committed, before; so it finds and writes all of that.
+  uint64_t Read() const {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kLive, word_);
+  }
+  void Reset(uint64_t value) const { Seam::Store<__ATOMIC_SEQ_CST>(WordUse::kLive, word_, value); }
+
+ private:
+  uint64_t* word_;
+};
+
+// 0, or a position that is only lowered: the oldest place where something is wrong.
+class FallingWord {
+ public:
+  explicit FallingWord(uint64_t* word) : word_(word) {}
+  void Lower(uint64_t value) const {
+    uint64_t seen = Read();
+    while ((seen == 0 || seen > value) && !Seam::CompareExchange(WordUse::kLive, word_, seen, value)) {
     }
   }
   void Reset(uint64_t value) const { Seam::Store<__ATOMIC_SEQ_CST>(WordUse::kLive, word_, value); }

@@ -76,6 +76,7 @@ class Thread {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);  // a touch of a page, not a message: blocked, it kills
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       thread_ = std::thread([this] { Run(); });
@@ -100,32 +101,51 @@ class Thread {
       int64_t timeout = -1;
       std::vector<FutexWaiter> waiters = {{event_.futex(), seen, false}};
       for (const auto& work : all) {
-        const int64_t later = Serve(*work);
-        if (later >= 0) {
-          timeout = timeout < 0 ? later : std::min(timeout, later);
-        } else {
-          waiters.push_back({work->help.futex(), static_cast<uint32_t>(work->answered), true});
-        }
+        const Next next = Serve(*work);
+        timeout = Sooner(timeout, next.after);
+        if (next.listens) waiters.push_back({work->help.futex(), static_cast<uint32_t>(work->answered), true});
       }
       all.clear();
       Sleep(waiters, timeout);
     }
   }
 
-  // Does what was asked for. -1: done; else the ns after which to look again.
-  static int64_t Serve(BackgroundWork& work) {
+  // Both may be ns or, negative, never.
+  static int64_t Sooner(int64_t a, int64_t b) { return a < 0 || b < 0 ? std::max(a, b) : std::min(a, b); }
+
+  struct Next {
+    int64_t after;  // ns, after which to serve again; negative: when asked
+    bool listens;   // sleep on `help` until then
+  };
+
+  // Does what was asked for, and what is due.
+  static Next Serve(BackgroundWork& work) {
     const std::lock_guard running(work.mutex);
-    if (work.over) return -1;
-    if (work.called.Take()) work.prepare();
+    if (work.over) return {-1, false};
+    const bool called = work.called.Take();
+    if (called) work.prepare();
+    const int64_t after = SyncIfDue(work, called);
     const uint64_t help = work.help.Read();
-    if (help == work.answered) return -1;
+    const bool asked = help != work.answered;
     // At most once a millisecond: whoever may write the page may raise it as often as he likes.
-    const int64_t wait = work.looked_at + kMillisecond - Seam::MonotonicNow();
-    if (work.looked_at != 0 && wait > 0) return wait;
+    const int64_t every = asked ? kMillisecond : work.look_every;
+    if (every < 0) return {after, true};
+    const int64_t wait = work.looked_at + every - Seam::MonotonicNow();
+    if (work.looked_at != 0 && wait > 0) return {Sooner(after, wait), !asked};
     work.answered = help;
     work.look();
     work.looked_at = Seam::MonotonicNow();
-    return -1;
+    return {Sooner(after, work.look_every), true};
+  }
+
+  // Returns the ns after which it is due again; negative: when called.
+  static int64_t SyncIfDue(BackgroundWork& work, bool called) {
+    const int64_t now = Seam::MonotonicNow();
+    if (called || (work.sync_at >= 0 && now >= work.sync_at)) {
+      const int64_t after = work.sync();
+      work.sync_at = after < 0 ? -1 : now + after;
+    }
+    return work.sync_at < 0 ? -1 : std::max(work.sync_at - Seam::MonotonicNow(), int64_t{0});
   }
 
   static void Sleep(std::vector<FutexWaiter>& waiters, int64_t timeout) {

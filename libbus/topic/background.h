@@ -15,16 +15,23 @@ namespace libbus::internal {
 
 // What the thread does for one topic. The callbacks run on the thread, one at a time.
 struct BackgroundWork {
-  BackgroundWork(platform::EventCounter help, std::function<void()> prepare, std::function<void()> look)
-      : help(help), prepare(std::move(prepare)), look(std::move(look)) {}
+  BackgroundWork(platform::EventCounter help, std::function<void()> prepare, std::function<int64_t()> sync,
+                 std::function<void()> look)
+      : help(help), prepare(std::move(prepare)), sync(std::move(sync)), look(std::move(look)) {}
 
   const platform::EventCounter help;    // raised by read-only consumers, a futex in the topic's sleep page
   const std::function<void()> prepare;  // when a producer called
-  const std::function<void()> look;     // when `help` was raised
+  // Behind each prepare, and after as many ns as it returned last; -1: behind the next prepare.
+  const std::function<int64_t()> sync;
+  const std::function<void()> look;  // when `help` was raised
+  // Also so often, ns, where others may spoil the page in which help is called for; negative: only then. Fixed before
+  // the work is added.
+  int64_t look_every = -1;
   platform::LocalFlag called;
 
   std::mutex mutex;       // held while a callback runs
   bool over = false;      // under mutex: no callback runs any more
+  int64_t sync_at = 0;    // the thread's own: when to sync next, ns; negative: when called
   uint64_t answered = 0;  // the thread's own: the value of `help` that was answered last
   int64_t looked_at = 0;  // the thread's own: when, ns
 };

@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
+#include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/platform/file.h"
 #include "libbus/platform/seam.h"
@@ -60,7 +62,7 @@ absl::Status CheckOwner(const File& directory, const std::string& path, bool rea
   }
   if ((info.st_mode & 022) != 0) {
     return absl::FailedPreconditionError(
-        fmt::format("{}: others may write there (mode {:o}): chmod 700 it first", path, info.st_mode & 07777));
+        fmt::format("{}: others may write there (mode {:o}): chmod go-w it first", path, info.st_mode & 07777));
   }
   return absl::OkStatus();
 }
@@ -83,14 +85,27 @@ absl::Status CheckEmpty(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status MakeIdentity(const File& directory, const std::string& path) {
+// The directory of a bus that is made with a given access, or was made so by somebody who died before he came here.
+absl::Status EnsureMode(const File& directory, const std::string& path, Access access) {
+  struct stat info;
+  if (fstat(directory.fd(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");
+  const auto value = static_cast<uint8_t>(access);
+  if ((info.st_mode & 07777) == log::ModesOf(value).directory) return absl::OkStatus();
+  LIBBUS_RETURN_IF_ERROR(log::SetDirectoryMode(directory, path, value));
+  return platform::SyncFile(directory, path);
+}
+
+absl::Status MakeIdentity(const File& directory, const std::string& path, const std::optional<Access>& access) {
   LIBBUS_RETURN_IF_ERROR(CheckEmpty(path));
+  // Before the file: it gets the directory's group.
+  if (access) LIBBUS_RETURN_IF_ERROR(EnsureMode(directory, path, *access));
   format::BusFile bus = {};
+  bus.access = static_cast<uint8_t>(access.value_or(Access::kOwner));
   bus.header = log::MakeFileHeader(format::kBusMagic, log::NewUuid());
   bus.created = platform::Seam::PreciseRealtimeNow();
   bus.checksum = format::FileChecksum(bus);
   const auto fill = [&](const File& file) { return platform::WriteAt(file, path, 0, &bus, sizeof(bus)); };
-  const auto made = platform::CreateWhole(directory, path, kIdentity, sizeof(bus), 0600, fill);
+  const auto made = platform::CreateWhole(directory, path, kIdentity, sizeof(bus), log::ModesOf(bus.access).file, fill);
   if (made.ok() || made.status().code() == absl::StatusCode::kAlreadyExists) return absl::OkStatus();
   return made.status();
 }
@@ -103,7 +118,21 @@ absl::StatusOr<format::BusFile> ReadIdentity(const std::string& path) {
         fmt::format("{}: not a bus: it has no file \"bus\" (make one with `bus init`)", path));
   }
   LIBBUS_RETURN_IF_ERROR(file.status());
-  return log::ReadFileHeader<format::BusFile>(*file, file_path, format::kBusMagic, "bus");
+  LIBBUS_ASSIGN_OR_RETURN(const auto identity,
+                          log::ReadFileHeader<format::BusFile>(*file, file_path, format::kBusMagic, "bus"));
+  if (identity.access <= log::kAccessWorld) return identity;
+  return absl::UnimplementedError(
+      fmt::format("{}: made with an access (kind {}) that this libbus does not know: use a newer version", file_path,
+                  identity.access));
+}
+
+// What was asked for is what the bus was made with.
+absl::Status CheckAccess(const format::BusFile& identity, const std::string& path, const std::optional<Access>& asked) {
+  const auto own = static_cast<Access>(identity.access);
+  if (!asked || *asked == own) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("{}: made with access {}, opened with {}: leave it unset to take the bus's own", path,
+                  AccessName(own), AccessName(*asked)));
 }
 
 // The path without links and dots, so that it stays right when the process changes its directory.
@@ -115,6 +144,34 @@ absl::StatusOr<std::string> Resolve(const std::string& path) {
   return result;
 }
 
+absl::Status CheckPolicy(const SyncPolicy& policy) {
+  const absl::Duration interval = policy.interval();
+  if (policy.kind() == SyncPolicy::Kind::kEvery && (interval < absl::Milliseconds(1) || interval > absl::Hours(1))) {
+    return absl::InvalidArgumentError(
+        fmt::format("sync interval {}: choose from 1ms to 1h", absl::FormatDuration(interval)));
+  }
+  if (policy.kind() == SyncPolicy::Kind::kEveryBytes && policy.bytes() == 0) {
+    return absl::InvalidArgumentError("sync every 0 bytes: choose at least 1, or sync each record");
+  }
+  return absl::OkStatus();
+}
+
+// A promise that the file system cannot keep is not made.
+absl::Status CheckKeeps(const std::string& topic_path, const std::string& bus_path) {
+  LIBBUS_ASSIGN_OR_RETURN(const File directory, platform::OpenDirectory(bus_path));
+  if (!platform::Seam::Volatile(directory.fd())) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "{}: this bus lies in memory (tmpfs): it is volatile, no sync policy can keep anything there through a "
+      "power loss: make the topic without one, or put the bus on ext4, xfs or btrfs",
+      topic_path));
+}
+
+uint64_t AmountOf(const SyncPolicy& policy) {
+  if (policy.kind() == SyncPolicy::Kind::kEvery)
+    return static_cast<uint64_t>(absl::ToInt64Nanoseconds(policy.interval()));
+  return policy.kind() == SyncPolicy::Kind::kEveryBytes ? policy.bytes() : 0;
+}
+
 absl::StatusOr<log::LogOptions> NewTopicOptions(const TopicOptions& options) {
   const uint64_t size = options.segment_size.value_or(kDefaultSegmentSize);
   if (size < kMinSegmentSize || size > kMaxSegmentSize) {
@@ -123,12 +180,25 @@ absl::StatusOr<log::LogOptions> NewTopicOptions(const TopicOptions& options) {
   }
   const absl::Duration timeout = options.claim_timeout.value_or(absl::Seconds(10));
   if (timeout < absl::ZeroDuration()) return absl::InvalidArgumentError("claim timeout: cannot be negative");
+  const SyncPolicy sync = options.sync.value_or(SyncPolicy::None());
+  LIBBUS_RETURN_IF_ERROR(CheckPolicy(sync));
   const bool never = timeout == absl::ZeroDuration() || timeout == absl::InfiniteDuration();
-  return log::LogOptions{format::AlignUp(size, format::kPageSize), never ? 0 : absl::ToInt64Nanoseconds(timeout),
-                         static_cast<uint8_t>(options.timestamps.value_or(Timestamps::kCoarse))};
+  log::LogOptions made;
+  made.segment_size = format::AlignUp(size, format::kPageSize);
+  made.claim_timeout = never ? 0 : absl::ToInt64Nanoseconds(timeout);
+  made.timestamps = static_cast<uint8_t>(options.timestamps.value_or(Timestamps::kCoarse));
+  made.sync_policy = static_cast<uint8_t>(sync.kind());
+  made.sync_every = AmountOf(sync);
+  return made;
 }
 
 }  // namespace
+
+std::string_view AccessName(Access access) {
+  constexpr std::string_view kNames[] = {"owner", "group", "world"};
+  const auto i = static_cast<size_t>(access);
+  return i < std::size(kNames) ? kNames[i] : "unknown";
+}
 
 Bus::Bus(std::shared_ptr<internal::BusImpl> impl) : impl_(std::move(impl)) {}
 Bus::Bus(Bus&&) noexcept = default;
@@ -147,14 +217,19 @@ absl::StatusOr<Bus> Bus::Open(const std::string& path, const OpenOptions& option
   const bool there = platform::IdentifyPath(resolved + "/" + kIdentity).ok();
   // What is not a bus is told before who owns it.
   if (there || options.create) LIBBUS_RETURN_IF_ERROR(CheckOwner(directory, resolved, options.read_only));
-  if (!there && options.create) LIBBUS_RETURN_IF_ERROR(MakeIdentity(directory, resolved));
+  if (!there && options.create) LIBBUS_RETURN_IF_ERROR(MakeIdentity(directory, resolved, options.access));
   LIBBUS_ASSIGN_OR_RETURN(const format::BusFile identity, ReadIdentity(resolved));
-  return Bus(std::make_shared<internal::BusImpl>(resolved, options, identity.header.uuid));
+  LIBBUS_RETURN_IF_ERROR(CheckAccess(identity, resolved, options.access));
+  if (options.create && options.access) LIBBUS_RETURN_IF_ERROR(EnsureMode(directory, resolved, *options.access));
+  OpenOptions own = options;
+  own.access = static_cast<Access>(identity.access);
+  return Bus(std::make_shared<internal::BusImpl>(resolved, own, identity.header.uuid));
 }
 
 absl::StatusOr<Topic> Bus::OpenTopic(std::string_view name, const TopicOptions& options) {
   LIBBUS_RETURN_IF_ERROR(CheckTopicName(name));
-  LIBBUS_ASSIGN_OR_RETURN(const log::LogOptions wanted, NewTopicOptions(options));
+  LIBBUS_ASSIGN_OR_RETURN(log::LogOptions wanted, NewTopicOptions(options));
+  wanted.access = static_cast<uint8_t>(*impl_->options.access);
   const std::string path = impl_->path + "/" + std::string(name);
   if ((options.create || options.create_new) && impl_->options.read_only) {
     return absl::FailedPreconditionError(fmt::format("{}: the bus is open read-only: topics cannot be made", path));
@@ -162,6 +237,7 @@ absl::StatusOr<Topic> Bus::OpenTopic(std::string_view name, const TopicOptions& 
   const bool there = platform::IdentifyPath(path).ok();
   if (there && options.create_new) return absl::AlreadyExistsError(fmt::format("{}: this topic exists already", path));
   if (!there && (options.create || options.create_new)) {
+    if (wanted.sync_policy != log::kSyncNone) LIBBUS_RETURN_IF_ERROR(CheckKeeps(path, impl_->path));
     const absl::Status made = log::Log::Create(impl_->path, std::string(name), wanted);
     const bool lost_race = made.code() == absl::StatusCode::kAlreadyExists && !options.create_new;
     if (!made.ok() && !lost_race) return made;
@@ -185,6 +261,15 @@ absl::StatusOr<std::vector<std::string>> Bus::ListTopics() const {
   std::sort(topics.begin(), topics.end());
   return topics;
 }
+
+absl::StatusOr<std::string> Bus::PathOf(std::string_view topic) const {
+  LIBBUS_RETURN_IF_ERROR(CheckTopicName(topic));
+  std::string path = impl_->path + "/" + std::string(topic);
+  if (platform::IdentifyPath(path).ok()) return path;
+  return absl::NotFoundError(fmt::format("{}: no such topic (make it with `bus topic create {}`)", path, topic));
+}
+
+libbus::Health Bus::Health() const { return impl_->health.Read(); }
 
 const std::string& Bus::path() const { return impl_->path; }
 std::string Bus::uuid() const { return log::UuidText(impl_->uuid); }

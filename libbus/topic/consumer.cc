@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <limits>
 #include <mutex>
 #include <utility>
 
@@ -41,15 +40,6 @@ class EpochPool {
   std::vector<ViewEpoch*> free_;
 };
 
-int64_t DeadlineAfter(absl::Duration timeout) {
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  if (timeout == absl::InfiniteDuration()) return kNever;
-  if (timeout <= absl::ZeroDuration()) return std::numeric_limits<int64_t>::min();
-  const int64_t now = platform::Seam::MonotonicNow();
-  const int64_t ns = absl::ToInt64Nanoseconds(timeout);
-  return ns > kNever - now ? kNever : now + ns;
-}
-
 absl::StatusOr<log::Reader> SeekTo(log::Log& log, From from) {
   log::SegmentStore& store = log.readable();
   switch (from.kind()) {
@@ -87,6 +77,7 @@ ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptio
                            std::optional<uint64_t> to)
     : topic_(std::move(topic)),
       gaps_(options.gaps),
+      durable_only_(options.limit == Limit::kDurable),
       reader_(std::move(reader)),
       to_(to),
       waiter_(*topic_, options),
@@ -104,6 +95,7 @@ ConsumerImpl::~ConsumerImpl() {
 absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr<TopicImpl> topic,
                                                                  const ConsumerOptions& options) {
   LIBBUS_RETURN_IF_ERROR(topic->CheckFork());
+  if (options.limit == Limit::kDurable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic->log()));
   // The end first: what is committed between the two lies outside.
   LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> to, EndOf(topic->log(), options.to));
   const auto check = [&](uint64_t from) -> absl::Status {
@@ -133,6 +125,7 @@ absl::StatusOr<bool> ConsumerImpl::Wanted(const log::Item& item) {
   const bool asked_for = std::exchange(hand_out_gap_, false);
   if (asked_for || gaps_ == Gaps::kAll) return true;
   const Gap gap = MakeGap(item);
+  if (gap.cause == GapCause::kOtherMount) return gaps_ == Gaps::kLoss;
   if (!gap.loss()) return false;
   if (gaps_ == Gaps::kLoss) return true;
   return absl::DataLossError(fmt::format("{}: lost from {} to {} ({}): read on behind it, or see `bus verify`",
@@ -144,11 +137,18 @@ absl::Status ConsumerImpl::ReadOne(Handout& out) {
   out.found = false;
   for (;;) {
     if (AtEnd(reader_.position())) return EndOfRange();
+    if (reader_.position() >= topic_->limit()) LIBBUS_RETURN_IF_ERROR(CheckLimit());
+    if (BeyondLimit()) return absl::OkStatus();
     out.sequence = reader_.sequence();
     LIBBUS_ASSIGN_OR_RETURN(const Found found, reader_.Read(out.item));
     if (found != Found::kItem) {
-      // An END was stepped over, perhaps up to the end of the range.
+      // An END was stepped over, perhaps up to the end of the range, or to where nothing may be read.
+      if (reader_.position() >= topic_->limit()) LIBBUS_RETURN_IF_ERROR(CheckLimit());
       return AtEnd(reader_.position()) ? EndOfRange() : absl::OkStatus();
+    }
+    if (IsBeyondLimit(out.item.position)) {
+      LIBBUS_RETURN_IF_ERROR(reader_.Unread(out.item));
+      continue;
     }
     if (AtEnd(out.item.position)) {
       LIBBUS_RETURN_IF_ERROR(reader_.Unread(out.item));
@@ -165,6 +165,12 @@ absl::Status ConsumerImpl::ReadOne(Handout& out) {
   }
 }
 
+absl::Status ConsumerImpl::CheckLimit() {
+  LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, topic_->LearnLimit());
+  if (limit && reader_.position() >= *limit) return topic_->WaitsForRecovery(reader_.position());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   std::optional<int64_t> deadline;
@@ -172,7 +178,8 @@ absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
     LIBBUS_RETURN_IF_ERROR(ReadOne(out_));
     if (out_.found) return absl::StatusOr<RecordView>(absl::in_place, ViewKey(), out_.item, out_.sequence, epoch_);
     if (!deadline) deadline = DeadlineAfter(timeout);
-    LIBBUS_RETURN_IF_ERROR(waiter_.Wait(reader_, *deadline));
+    // The word is looked at again with the limit: it may be final, and wait for nothing but a sync.
+    LIBBUS_RETURN_IF_ERROR(BeyondLimit() ? waiter_.WaitForSync(reader_, *deadline) : waiter_.Wait(reader_, *deadline));
   }
 }
 
@@ -187,7 +194,7 @@ absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
     if (!status.ok() || (!out_.found && !batch.empty())) break;
     if (!out_.found) {
       // Nothing there: now and then a look whether somebody died.
-      LIBBUS_RETURN_IF_ERROR(waiter_.Idle(reader_));
+      if (!BeyondLimit()) LIBBUS_RETURN_IF_ERROR(waiter_.Idle(reader_));
       break;
     }
     batch.emplace_back(ViewKey(), out_.item, out_.sequence, epoch_);

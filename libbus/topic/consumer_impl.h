@@ -44,10 +44,19 @@ class ConsumerImpl {
   absl::StatusOr<bool> Wanted(const log::Item& item);
   absl::Status BeginCall();
   absl::Status EndOfRange() const;
+  // The reader stands where a recovery has to decide; perhaps one has by now.
+  absl::Status CheckLimit();
   bool AtEnd(uint64_t position) const { return to_ && position >= *to_; }
+  // True where nothing may be read yet, whatever stands there.
+  bool BeyondLimit() const { return durable_only_ && reader_.position() >= topic_->Durable().offset; }
+  // True if an item that was read there is none to be handed out yet.
+  bool IsBeyondLimit(uint64_t position) const {
+    return position >= topic_->limit() || (durable_only_ && position >= topic_->Durable().offset);
+  }
 
   const std::shared_ptr<TopicImpl> topic_;
   const Gaps gaps_;
+  const bool durable_only_;
   log::Reader reader_;
   std::optional<uint64_t> to_;
   Waiter waiter_;

@@ -31,6 +31,8 @@ format::AttributesSpec<Header> SpecOf(const RecordOptions& options) {
 ProducerImpl::ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender)
     : topic_(std::move(topic)),
       timestamps_(static_cast<Timestamps>(topic_->log().options().timestamps)),
+      sync_each_(topic_->log().options().sync_policy == log::kSyncEach),
+      sync_inside_(topic_->SyncsInsidePublish()),
       appender_(std::move(appender)) {
   topic_->AddProducer();
 }
@@ -103,21 +105,39 @@ absl::StatusOr<std::byte*> ProducerImpl::Reserve(const format::AttributesSpec<He
 }
 
 absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOptions& options) {
+  if (options.durable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
   LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(SpecOf(options), payload.size()));
   if (!payload.empty()) Seam::CopyPayload(to, payload.data(), payload.size());
   const auto size = static_cast<uint32_t>(attributes_size_ + payload.size());
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t position,
                           appender_.Commit(options.type, TimestampFor(options.timestamp), size));
+  return Acknowledge(position, options.durable);
+}
+
+absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durable) {
+  if (durable || sync_each_) {
+    // Behind the commit, which is a full fence.
+    const absl::Status status = topic_->WaitTicket(log::TakeTicket(topic_->log()), absl::InfiniteDuration());
+    if (!status.ok()) {
+      return absl::Status(status.code(),
+                          fmt::format("the record at {} is published, but not known to be durable: {}", position,
+                                      std::string_view(status.message().data(), status.message().size())));
+    }
+  } else if (sync_inside_) {
+    topic_->SyncAsPublished(appender_.position());
+  }
   return Position{position};
 }
 
 absl::StatusOr<std::span<std::byte>> ProducerImpl::Claim(size_t size, const RecordOptions& options) {
+  if (options.durable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
   format::AttributesSpec<Header> spec = SpecOf(options);
   spec.payload_length = size;
   LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(spec, size));
   claimed_size_ = size;
   type_ = options.type;
   timestamp_ = options.timestamp;
+  durable_ = options.durable;
   return std::span<std::byte>(to, size);
 }
 
@@ -130,7 +150,7 @@ absl::StatusOr<Position> ProducerImpl::CommitClaim(size_t size) {
   format::SetPayloadLength(appender_.body(), size);
   const auto hashed = static_cast<uint32_t>(attributes_size_ + size);
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t position, appender_.Commit(type_, TimestampFor(timestamp_), hashed));
-  return Position{position};
+  return Acknowledge(position, durable_);
 }
 
 absl::Status ProducerImpl::AbandonClaim() {

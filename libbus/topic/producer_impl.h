@@ -39,11 +39,15 @@ class ProducerImpl {
   absl::Status CheckUsable() const;
   // Reserves a record and writes its attributes. OK: where the payload goes.
   absl::StatusOr<std::byte*> Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size);
+  // Committed: waits where that is not enough.
+  absl::StatusOr<Position> Acknowledge(uint64_t position, bool durable);
   int64_t TimestampFor(const std::optional<absl::Time>& given) const;
 
   const std::shared_ptr<TopicImpl> topic_;
   const platform::ForkGuard guard_;
   const Timestamps timestamps_;
+  const bool sync_each_;
+  const bool sync_inside_;  // a publish may make a sync due
   log::Appender appender_;
   bool closed_ = false;
 
@@ -52,6 +56,7 @@ class ProducerImpl {
   size_t claimed_size_ = 0;
   uint32_t type_ = 0;
   std::optional<absl::Time> timestamp_;
+  bool durable_ = false;
 };
 
 }  // namespace libbus::internal

@@ -30,6 +30,14 @@ std::string_view GapCauseName(GapCause cause) {
       return "torn";
     case GapCause::kDamage:
       return "damage";
+    case GapCause::kPowerLoss:
+      return "power loss";
+    case GapCause::kCopied:
+      return "copied";
+    case GapCause::kOtherMount:
+      return "other mount";
+    case GapCause::kSyncFailed:
+      return "sync failed";
   }
   return "unknown";
 }

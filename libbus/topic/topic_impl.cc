@@ -2,22 +2,50 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <utility>
 
+#include "libbus/log/access.h"
 #include "libbus/log/appender.h"
+#include "libbus/log/continuity.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/reader.h"
+#include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::internal {
 namespace {
 
+// How often the background thread looks unasked where others may write the sleep page, ns.
+constexpr int64_t kLookEvery = 100'000'000;
+
 absl::Duration ClaimTimeout(const log::LogOptions& options) { return absl::Nanoseconds(options.claim_timeout); }
+
+SyncPolicy PolicyOf(const log::LogOptions& options) {
+  switch (options.sync_policy) {
+    case log::kSyncEach:
+      return SyncPolicy::Each();
+    case log::kSyncByTime:
+      return SyncPolicy::Every(absl::Nanoseconds(static_cast<int64_t>(options.sync_every)));
+    case log::kSyncByBytes:
+      return SyncPolicy::EveryBytes(options.sync_every);
+    default:
+      return SyncPolicy::None();
+  }
+}
 
 }  // namespace
 
+int64_t DeadlineAfter(absl::Duration timeout) {
+  if (timeout == absl::InfiniteDuration()) return log::kNoDeadline;
+  if (timeout <= absl::ZeroDuration()) return std::numeric_limits<int64_t>::min();
+  const int64_t now = platform::Seam::MonotonicNow();
+  const int64_t ns = absl::ToInt64Nanoseconds(timeout);
+  return ns > log::kNoDeadline - now ? log::kNoDeadline : now + ns;
+}
+
 absl::StatusOr<std::shared_ptr<TopicImpl>> TopicImpl::Open(std::shared_ptr<BusImpl> bus, const std::string& name) {
-  LIBBUS_ASSIGN_OR_RETURN(auto log, log::Log::Open(bus->path + "/" + name, !bus->options.read_only));
+  LIBBUS_ASSIGN_OR_RETURN(auto log, log::Log::Open(bus->path + "/" + name, !bus->options.read_only, bus->bus_errors()));
   return std::shared_ptr<TopicImpl>(new TopicImpl(std::move(bus), name, std::move(log)));
 }
 
@@ -37,15 +65,35 @@ absl::Status TopicImpl::CheckOptions(const TopicOptions& options, const log::Log
     return differs("claim timeout", absl::FormatDuration(ClaimTimeout(wanted)),
                    absl::FormatDuration(ClaimTimeout(own)));
   }
+  const bool same_sync = wanted.sync_policy == own.sync_policy && wanted.sync_every == own.sync_every;
+  if (options.sync && !same_sync) {
+    return differs("sync policy", PolicyOf(wanted).ToString(), PolicyOf(own).ToString());
+  }
   return absl::OkStatus();
 }
 
 absl::Status TopicImpl::Attach() {
-  if (read_only()) return log::CheckReadable(*log_);
+  if (read_only()) return LearnLimit().status();
   LIBBUS_ASSIGN_OR_RETURN(log::Attachment attachment, log::Attachment::Attach(*log_));
   attachment_.emplace(std::move(attachment));
   watcher_.emplace(*log_, attachment_->probe());
+  LIBBUS_ASSIGN_OR_RETURN(syncer_, log::Syncer::Make(*log_));
+  schedule_.emplace(*log_, *syncer_);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<uint64_t>> TopicImpl::LearnLimit() {
+  if (!read_only()) return std::optional<uint64_t>();
+  LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, log::ReadableLimit(*log_));
+  limit_.Set(limit.value_or(kNoLimit));
+  return limit;
+}
+
+absl::Status TopicImpl::WaitsForRecovery(uint64_t position) const {
+  return absl::FailedPreconditionError(
+      fmt::format("{} at {}: what follows was not durable when the machine stopped or the bus was copied, and only a "
+                  "writer decides what of it counts: open the topic for writing once, or run `bus recover {} --apply`",
+                  log_->path(), position, name_));
 }
 
 absl::Status TopicImpl::CheckWritable() const {
@@ -58,7 +106,8 @@ TopicOptions TopicImpl::Options() const {
   const log::LogOptions own = log_->options();
   return {.segment_size = own.segment_size,
           .timestamps = static_cast<Timestamps>(own.timestamps),
-          .claim_timeout = ClaimTimeout(own)};
+          .claim_timeout = ClaimTimeout(own),
+          .sync = PolicyOf(own)};
 }
 
 absl::StatusOr<TopicStats> TopicImpl::Stats() {
@@ -73,26 +122,86 @@ absl::StatusOr<TopicStats> TopicImpl::Stats() {
   }
   LIBBUS_ASSIGN_OR_RETURN(stats.first.offset, log_->First(store));
   LIBBUS_ASSIGN_OR_RETURN(stats.end.offset, log::CommittedEnd(*log_, store));
+  stats.durable = Durable();
   if (attachment_) stats.producers = log::CountHolders(attachment_->probe());
   return stats;
 }
 
 absl::Status TopicImpl::PrepareAhead() {
   LIBBUS_RETURN_IF_ERROR(CheckWritable());
-  return log::PrepareAhead(*log_);
+  return bus_->health.Note(name_, WorkKind::kPrepare, log::PrepareAhead(*log_));
 }
 
 absl::Status TopicImpl::LookAfterClaims() {
   LIBBUS_RETURN_IF_ERROR(CheckWritable());
-  const std::lock_guard lock(watcher_mutex_);
-  return watcher_->LookFromFloors();
+  absl::Status status;
+  {
+    const std::lock_guard lock(watcher_mutex_);
+    status = watcher_->LookFromFloors();
+  }
+  return bus_->health.Note(name_, WorkKind::kRepair, std::move(status));
+}
+
+Position TopicImpl::Durable() const {
+  if (log_->is_volatile()) return {0};
+  // Where only a part may be read, the words that live beside it are of another time, or of another bus.
+  return {limit() != kNoLimit ? limit() : log_->control().durable().Read()};
+}
+
+absl::Status TopicImpl::WaitTicket(uint64_t ticket, absl::Duration timeout) {
+  LIBBUS_RETURN_IF_ERROR(CheckFork());
+  LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(*log_));
+  const int64_t deadline = DeadlineAfter(timeout);
+  if (read_only()) return log::AwaitSync(*log_, ticket, deadline);
+  absl::Status status = syncer_->Wait(ticket, deadline);
+  // A wait that was too short says nothing.
+  if (status.code() == absl::StatusCode::kDeadlineExceeded) return status;
+  return bus_->health.Note(name_, WorkKind::kSync, std::move(status));
+}
+
+absl::Status TopicImpl::WaitDurable(Position record, absl::Duration timeout) {
+  LIBBUS_RETURN_IF_ERROR(CheckFork());
+  LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(*log_));
+  LIBBUS_RETURN_IF_ERROR(log::CheckCommitted(*log_, log_->readable(), record.offset));
+  if (record < Durable()) return absl::OkStatus();
+  return WaitTicket(log::TakeTicket(*log_), timeout);
+}
+
+absl::Status TopicImpl::Sync() {
+  LIBBUS_RETURN_IF_ERROR(CheckWritable());
+  return WaitTicket(log::TakeTicket(*log_), absl::InfiniteDuration());
+}
+
+absl::Status TopicImpl::SyncWhatIsDue() {
+  LIBBUS_RETURN_IF_ERROR(CheckWritable());
+  return bus_->health.Note(name_, WorkKind::kSync, schedule_->Run());
+}
+
+bool TopicImpl::SyncsInsidePublish() const {
+  const uint8_t policy = log_->options().sync_policy;
+  return policy == log::kSyncByBytes || (policy == log::kSyncByTime && !bus_->options.background);
+}
+
+void TopicImpl::SyncAsPublished(uint64_t position) {
+  if (!schedule_->IsDue(position)) return;
+  if (work_) {
+    internal::CallBackground(*work_);
+  } else {
+    (void)SyncWhatIsDue();
+  }
 }
 
 void TopicImpl::AddProducer() {
   const std::lock_guard lock(producers_mutex_);
   if (++producers_ > 1 || !bus_->options.background) return;
+  const auto sync = [this] {
+    (void)SyncWhatIsDue();
+    return schedule_->Again();
+  };
   work_ = std::make_shared<BackgroundWork>(
-      log_->sleep().help(), [this] { (void)PrepareAhead(); }, [this] { (void)LookAfterClaims(); });
+      log_->sleep().help(), [this] { (void)PrepareAhead(); }, sync, [this] { (void)LookAfterClaims(); });
+  // Somebody who only may read can truncate the page, and no call for help arrives any more.
+  if (log_->options().access != log::kAccessOwner) work_->look_every = kLookEvery;
   StartBackground(work_);
 }
 
@@ -101,10 +210,12 @@ void TopicImpl::RemoveProducer() {
   std::shared_ptr<BackgroundWork> over;
   {
     const std::lock_guard lock(producers_mutex_);
-    if (--producers_ > 0 || !work_) return;
+    if (--producers_ > 0) return;
     over = std::move(work_);
   }
-  StopBackground(over);
+  if (over) StopBackground(over);
+  absl::Status finished = schedule_->Finish();
+  if (!finished.ok()) (void)bus_->health.Note(name_, WorkKind::kSync, std::move(finished));
 }
 
 }  // namespace libbus::internal
@@ -117,10 +228,15 @@ Topic& Topic::operator=(Topic&&) noexcept = default;
 Topic::~Topic() = default;
 
 absl::Status Topic::Maintain() {
-  const absl::Status prepared = impl_->PrepareAhead();
-  const absl::Status looked = impl_->LookAfterClaims();
-  return prepared.ok() ? looked : prepared;
+  absl::Status status = impl_->PrepareAhead();
+  status.Update(impl_->LookAfterClaims());
+  status.Update(impl_->SyncWhatIsDue());
+  return status;
 }
+
+Position Topic::durable() const { return impl_->Durable(); }
+absl::Status Topic::WaitDurable(Position record, absl::Duration timeout) { return impl_->WaitDurable(record, timeout); }
+absl::Status Topic::Sync() { return impl_->Sync(); }
 
 const std::string& Topic::name() const { return impl_->name(); }
 std::string Topic::uuid() const { return log::UuidText(impl_->log().uuid()); }

@@ -14,11 +14,16 @@
 #include "libbus/log/slot.h"
 #include "libbus/options.h"
 #include "libbus/platform/fork_guard.h"
+#include "libbus/platform/local_word.h"
 #include "libbus/topic.h"
 #include "libbus/topic/background.h"
 #include "libbus/topic/bus_impl.h"
+#include "libbus/topic/sync_schedule.h"
 
 namespace libbus::internal {
+
+// Monotonic ns; infinite: log::kNoDeadline; zero or less: in the past.
+int64_t DeadlineAfter(absl::Duration timeout);
 
 // Thread-safe. Producers and consumers keep it alive.
 class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
@@ -29,6 +34,12 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   absl::Status CheckOptions(const TopicOptions& options, const log::LogOptions& wanted) const;
   // For writing, or the checks that a reader needs.
   absl::Status Attach();
+
+  // How far may be read, by who is not attached: kNoLimit where everything may. LearnLimit looks anew.
+  static constexpr uint64_t kNoLimit = UINT64_MAX;
+  uint64_t limit() const { return limit_.Read(); }
+  absl::StatusOr<std::optional<uint64_t>> LearnLimit();
+  absl::Status WaitsForRecovery(uint64_t position) const;
 
   absl::Status CheckFork() const { return guard_.Check("topic"); }
   absl::Status CheckWritable() const;
@@ -46,6 +57,17 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   absl::Status PrepareAhead();
   absl::Status LookAfterClaims();
 
+  Position Durable() const;
+  // Until everything committed before `ticket` was taken is durable. Tells Health.
+  absl::Status WaitTicket(uint64_t ticket, absl::Duration timeout);
+  absl::Status WaitDurable(Position record, absl::Duration timeout);
+  absl::Status Sync();
+  // What is due by the policy. Also for the background thread.
+  absl::Status SyncWhatIsDue();
+  // True if publishes have to ask SyncAsPublished.
+  bool SyncsInsidePublish() const;
+  void SyncAsPublished(uint64_t position);
+
   // Producers register: while there is one, the background thread works for this topic.
   void AddProducer();
   void RemoveProducer();
@@ -61,8 +83,11 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   const platform::ForkGuard guard_;
   const std::unique_ptr<log::Log> log_;
   std::optional<log::Attachment> attachment_;  // not when read_only
+  platform::LocalValue limit_{kNoLimit};
   std::mutex watcher_mutex_;
   std::optional<log::Watcher> watcher_;
+  std::unique_ptr<log::Syncer> syncer_;  // not when read_only
+  std::optional<SyncSchedule> schedule_;
   std::mutex producers_mutex_;
   int producers_ = 0;
   std::shared_ptr<BackgroundWork> work_;  // while producers_ > 0 and the bus has a background thread

@@ -81,6 +81,30 @@ absl::Status Waiter::Wait(log::Reader& reader, int64_t deadline) {
   return now < deadline || !reader.Pending() ? absl::OkStatus() : TimedOut(reader);
 }
 
+absl::Status Waiter::WaitForSync(const log::Reader& reader, int64_t deadline) {
+  if (interrupted_.Take()) return absl::CancelledError("interrupted");
+  flowing_ = false;
+  const log::Control& control = topic_.log().control();
+  // A sync that ends behind this read changes the word.
+  const uint64_t seen = control.sync_event().Read();
+  const uint32_t calm = event_.Read();
+  if (interrupted_.Read() || topic_.Durable().offset > reader.position()) return absl::OkStatus();
+  const int64_t now = Seam::MonotonicNow();
+  if (now >= deadline) {
+    return absl::DeadlineExceededError(fmt::format("{}: nothing durable at {} in time (committed records may be there)",
+                                                   topic_.log().path(), reader.position()));
+  }
+  const int64_t bound = wait_ == libbus::Wait::kSpin ? 0 : std::min(deadline - now, Seam::Bound(kLastBound));
+  if (bound > 0) {
+    const FutexWaiter waiters[] = {{control.sync_event().futex(), static_cast<uint32_t>(seen), true},
+                                   {event_.futex(), calm, false}};
+    if (Seam::FutexWaitAny(waiters, bound) == -ENOSYS) {
+      Seam::FutexWait(waiters[0].word, waiters[0].expected, std::min(bound, kLastBound), true);
+    }
+  }
+  return control.sync_event().Read() == seen ? topic_.log().CheckStillThere() : absl::OkStatus();
+}
+
 bool Waiter::Poll(const log::Reader& reader, int64_t until) const {
   if (flowing_) {
     const int64_t quiet_until = std::min(until, Seam::MonotonicNow() + kFlowPause);

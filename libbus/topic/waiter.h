@@ -31,6 +31,9 @@ class Waiter {
   // the caller reads again. OK, DEADLINE_EXCEEDED, CANCELLED, or what Log::CheckStillThere says.
   absl::Status Wait(log::Reader& reader, int64_t deadline);
 
+  // The same for D: waits for a sync that may move it beyond the reader.
+  absl::Status WaitForSync(const log::Reader& reader, int64_t deadline);
+
   // For who does not wait: looks around when that is due.
   absl::Status Idle(log::Reader& reader);
 

@@ -74,14 +74,16 @@ Structs CompiledStructs() {
       {FIELD(ControlRecord, counter), FIELD(ControlRecord, state), FIELD(ControlRecord, epoch),
        FIELD(ControlRecord, tail), FIELD(ControlRecord, durable), FIELD(ControlRecord, boot_id),
        FIELD(ControlRecord, device), FIELD(ControlRecord, mount), FIELD(ControlRecord, first_position),
-       FIELD(ControlRecord, first_sequence), FIELD(ControlRecord, reserved), FIELD(ControlRecord, epoch_entries),
+       FIELD(ControlRecord, first_sequence), FIELD(ControlRecord, state_counter), FIELD(ControlRecord, cause),
+       FIELD(ControlRecord, reserved0), FIELD(ControlRecord, reserved), FIELD(ControlRecord, epoch_entries),
        FIELD(ControlRecord, checksum), FIELD(ControlRecord, epochs), FIELD(ControlRecord, padding)}};
   all["EpochEntry"] = {sizeof(EpochEntry),
                        {FIELD(EpochEntry, number), FIELD(EpochEntry, cause), FIELD(EpochEntry, reserved),
                         FIELD(EpochEntry, from), FIELD(EpochEntry, to)}};
   all["LiveWords"] = {sizeof(LiveWords),
                       {FIELD(LiveWords, tail_hint), FIELD(LiveWords, durable), FIELD(LiveWords, sync_started),
-                       FIELD(LiveWords, sync_done), FIELD(LiveWords, sync_event), FIELD(LiveWords, owner_generation),
+                       FIELD(LiveWords, sync_done), FIELD(LiveWords, known_tail), FIELD(LiveWords, sync_event),
+                       FIELD(LiveWords, owner_generation),
                        FIELD(LiveWords, name_durable), FIELD(LiveWords, attach_pid), FIELD(LiveWords, sync_failed),
                        FIELD(LiveWords, reserved)}};
   all["Slot"] = {sizeof(Slot),
@@ -89,6 +91,10 @@ Structs CompiledStructs() {
                   FIELD(Slot, reserved)}};
   all["LocksFile"] = {sizeof(LocksFile),
                       {FIELD(LocksFile, header), FIELD(LocksFile, reserved), FIELD(LocksFile, checksum)}};
+  all["SyncFailedFile"] = {
+      sizeof(SyncFailedFile),
+      {FIELD(SyncFailedFile, header), FIELD(SyncFailedFile, base), FIELD(SyncFailedFile, time),
+       FIELD(SyncFailedFile, error), FIELD(SyncFailedFile, reserved), FIELD(SyncFailedFile, checksum)}};
   all["SleepFile"] = {sizeof(SleepFile),
                       {FIELD(SleepFile, header), FIELD(SleepFile, reserved0), FIELD(SleepFile, checksum),
                        FIELD(SleepFile, mark), FIELD(SleepFile, help), FIELD(SleepFile, reserved)}};

@@ -139,7 +139,7 @@ class Segment:
         return self.base + self.size
 
     def in_use(self):
-        return self.word_at(self.first()) != 0
+        return self.word_at(self.first()) != 0 or self.cause != 0
 
     def bytes_at(self, position, size):
         at = position - self.base
@@ -310,31 +310,55 @@ def walk(segment):
         position = following
 
 
+def sealed_off(end, following):
+    """What an END with a cause means: a gap up to the first word of the next segment."""
+    if end["cause"] == "damage":
+        return {"kind": "damage", "position": end["position"], "next": following.first(), "why": "sealed off"}
+    return {"kind": "gap", "position": end["position"], "next": following.first(), "cause": end["cause"]}
+
+
+def left(last, segment, following):
+    """What the last item of a segment means, and the segment with which reading goes on; None: nowhere."""
+    if last["kind"] == "end" and following is None:
+        return {"kind": "damage", "position": last["position"], "next": segment.end(), "why": "no next segment"}, None
+    if last["kind"] == "end" and last["cause"] != "rolled":
+        return sealed_off(last, following), following
+    if last["kind"] == "end" and following.base != segment.end():
+        return {"kind": "damage", "position": last["position"], "next": following.first(), "why": "a segment is missing"}, following
+    if last["kind"] == "damage" and last["next"] == segment.end() and following and following.in_use():
+        return dict(last, next=following.first()), following
+    return last, following if last["kind"] == "end" else None
+
+
 def read_topic(directory):
     uuid = bytes.fromhex(read_control(directory)["uuid"])
     bases = sorted(int(name[:20]) for name in os.listdir(directory) if re.fullmatch(r"\d{20}\.seg", name))
     if not bases:
         raise Damage(f"{directory}: no segment")
     segment = read_segment(os.path.join(directory, f"{bases[0]:020d}.seg"), uuid)
+    sealed = None  # a gap that may go on in the next segment, and the flags of its END
     while segment:
-        last = {"kind": "nothing"}
-        for item in walk(segment):
-            if last["kind"] != "nothing":
-                yield last
-            last = item
+        items = list(walk(segment))
+        last = items.pop() if items else {"kind": "nothing"}
         base = next((other for other in bases if other >= segment.end()), None)
         following = None if base is None else read_segment(os.path.join(directory, f"{base:020d}.seg"), uuid)
-        if last["kind"] == "end" and following is None:
-            last = {"kind": "damage", "position": last["position"], "next": segment.end(), "why": "no next segment"}
-        elif last["kind"] == "end" and following.base != segment.end():
-            last = {"kind": "damage", "position": last["position"], "next": following.first(), "why": "a segment is missing"}
-        elif last["kind"] == "damage" and last["next"] == segment.end() and following and following.in_use():
-            last["next"] = following.first()
-        elif last["kind"] != "end":
-            following = None
-        if last["kind"] not in ("end", "nothing"):
-            yield last
-        segment = following
+        item, onward = left(last, segment, following)
+        flags = split_word(segment.word_at(last["position"]))[1] if last["kind"] == "end" else 0
+        if sealed and not items and last.get("position") == segment.first() and flags == sealed[1] and onward:
+            sealed[0]["next"] = onward.first()
+            segment = onward
+            continue
+        if sealed:
+            yield sealed[0]
+            sealed = None
+        yield from items
+        if flags != 0 and onward:
+            sealed = item, flags
+        elif item["kind"] not in ("end", "nothing"):
+            yield item
+        segment = onward
+    if sealed:
+        yield sealed[0]
 
 
 # --- the example on the page -----------------------------------------------------------------------------------------

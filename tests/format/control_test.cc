@@ -64,8 +64,8 @@ TEST(UnknownSettingTest, WhatLaterVersionsWriteIsNamed) {
       {"exclusive", [](ControlHeader& h) { h.mode = 1; }},
       {"timestamps", [](ControlHeader& h) { h.timestamps = 3; }},
       {"checksums", [](ControlHeader& h) { h.checksums = 1; }},
-      {"sync", [](ControlHeader& h) { h.sync_policy = 1; }},
-      {"access", [](ControlHeader& h) { h.access = 2; }},
+      {"sync", [](ControlHeader& h) { h.sync_policy = 4; }},
+      {"access", [](ControlHeader& h) { h.access = 3; }},
       {"retention", [](ControlHeader& h) { h.retain_bytes = 1; }},
       {"retention", [](ControlHeader& h) { h.retain_age = 1; }},
   };

@@ -1,0 +1,111 @@
+#include "libbus/log/continuity.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <memory>
+
+#include "libbus/format/word.h"
+#include "libbus/log/recovery.h"
+#include "libbus/platform/seam.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::ControlRecord;
+using format::ControlState;
+using platform::Seam;
+
+// The name of a file that is a copy; empty if none is.
+absl::StatusOr<std::string> FindCopy(Log& log) {
+  if (log.control().identity().inode != log.control().header().control_inode) return std::string("control");
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.any().ListBases());
+  for (const uint64_t base : bases) {
+    const std::string path = log.any().PathOf(base);
+    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
+    LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader segment, log.any().ReadHeader(file, base));
+    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
+    if (identity.inode != segment.inode) return SegmentName(base);
+  }
+  return std::string();
+}
+
+Continuity Broken(uint8_t cause, std::string why) { return {false, false, cause, std::move(why)}; }
+
+}  // namespace
+
+std::string_view CauseName(uint8_t cause) {
+  switch (cause) {
+    case 0:
+      return "";
+    case format::kEndPowerLoss:
+      return "power loss";
+    case format::kEndCopied:
+      return "copied";
+    case format::kEndOtherMount:
+      return "other mount";
+    case format::kEndDamage:
+      return "damage";
+    case format::kEndSyncFailed:
+      return "sync failed";
+    default:
+      return "unknown";
+  }
+}
+
+absl::Status StampToday(const Log& log, ControlRecord& record) {
+  if (!Seam::BootId(record.boot_id)) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: /proc/sys/kernel/random/boot_id cannot be read: mount /proc", log.path()));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(log.directory(), log.path()));
+  record.device = identity.device;
+  record.mount = Seam::MountId(log.directory().fd());
+  return absl::OkStatus();
+}
+
+absl::Status NeedsRepair(const Log& log, std::string_view why) {
+  return absl::FailedPreconditionError(fmt::format(
+      "{}: {}: no writer may go on from here, and nothing was touched: readers may read it; run `bus recover "
+      "{} --apply` to make it a log of its own",
+      log.path(), why, log.path().substr(log.path().rfind('/') + 1)));
+}
+
+absl::StatusOr<Continuity> AssessContinuity(Log& log, const std::optional<ControlRecord>& record, bool alone) {
+  LIBBUS_ASSIGN_OR_RETURN(const std::string copy, FindCopy(log));
+  const bool clean = record && static_cast<ControlState>(record->state) == ControlState::kClean;
+  if (!copy.empty()) return Continuity{clean, true, format::kEndCopied, copy + " is a copy"};
+  if (clean) return Continuity{.clean = true};
+  if (!record) return Broken(format::kEndDamage, "both copies of its control record are damaged");
+  auto today = std::make_unique<ControlRecord>();
+  LIBBUS_RETURN_IF_ERROR(StampToday(log, *today));
+  // A recovery that was begun ends as what it was begun.
+  const bool recovering = static_cast<ControlState>(record->state) == ControlState::kRecovering;
+  if (recovering && record->cause != 0) {
+    return Broken(static_cast<uint8_t>(record->cause), "a recovery was begun and not finished");
+  }
+  if (std::memcmp(today->boot_id, record->boot_id, sizeof(today->boot_id)) != 0) {
+    return Broken(format::kEndPowerLoss, "last written before this boot and not closed");
+  }
+  if (today->device != record->device) {
+    return Broken(format::kEndPowerLoss, "last written on another device and not closed");
+  }
+  if (alone && today->mount != record->mount) {
+    return Broken(format::kEndOtherMount, "last written on another mount and not closed");
+  }
+  return Continuity{};
+}
+
+absl::StatusOr<std::optional<uint64_t>> ReadableLimit(Log& log) {
+  const auto record = log.control().ReadRecord();
+  LIBBUS_ASSIGN_OR_RETURN(const Continuity continuity, AssessContinuity(log, record, false));
+  if (continuity.clean || continuity.cause == 0) return std::optional<uint64_t>();
+  if (!continuity.copy && record) return std::optional(record->durable);
+  // A copy's control file may be younger than its segments, and a damaged one tells nothing: as far as everything
+  // verifies. Nobody can change that: a recovery keeps it too.
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, PlanRecovery(log, {.cause = continuity.cause}));
+  return std::optional(plan.seals.empty() ? plan.tail : plan.seals.front().position);
+}
+
+}  // namespace libbus::log

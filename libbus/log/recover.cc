@@ -1,0 +1,152 @@
+// The steps of a recovery: log/recovery.h declares them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "libbus/log/continuity.h"
+#include "libbus/log/recovery.h"
+#include "libbus/log/repair.h"
+#include "libbus/log/slot.h"
+#include "libbus/log/sync.h"
+#include "libbus/platform/status.h"
+
+namespace libbus::log {
+namespace {
+
+using format::ControlRecord;
+using format::ControlState;
+using format::Word;
+
+absl::Status MakeGaps(Log& log, const RecoveryPlan& plan) {
+  for (const uint64_t position : plan.claims) {
+    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(position));
+    const Place place{std::move(segment), position};
+    const Word word = place.Read();
+    if (place.Judge(log.seed(), word) == format::Verdict::kReserved) EndClaim(log, place, word, format::kGapDead);
+    LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeSeals(Log& log, const RecoveryPlan& plan) {
+  for (const RecoveryPlan::Seal& seal : plan.seals) {
+    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(seal.position));
+    const Place place{std::move(segment), seal.position};
+    uint64_t seen = seal.word;
+    const Word end = format::MakeEnd(log.seed(), seal.position, plan.cause);
+    if (!place.word().Transition(seen, end.bits())) {
+      return DamageAt(log, seal.position, "the word changed during recovery: somebody writes without holding a lock");
+    }
+    LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
+    log.WakeSleepers(place);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Apply(Log& log, const RecoveryPlan& plan, uint32_t epoch) {
+  // The hint first: it may lead behind what is repaired here. The floors last: as long as they stand, who comes after a
+  // death in here finds the claims again.
+  log.control().tail_hint().Set(0);
+  LIBBUS_RETURN_IF_ERROR(MakeGaps(log, plan));
+  if (plan.new_base) {
+    LIBBUS_RETURN_IF_ERROR(log.MakeSegment(*plan.new_base, log.options().segment_size, epoch, plan.cause).status());
+    LIBBUS_RETURN_IF_ERROR(platform::SyncFile(log.directory(), log.path()));
+    LIBBUS_RETURN_IF_ERROR(MakeSeals(log, plan));
+  }
+  ResetHints(log);
+  return absl::OkStatus();
+}
+
+// What was sealed, now or by an attempt that was not finished, each range once. When the list is full the oldest go:
+// their ENDs still stand in the log.
+void NoteEpoch(ControlRecord& record, const RecoveryPlan& plan) {
+  const auto note = [&](uint8_t cause, uint64_t from, uint64_t to) {
+    const std::span<const format::EpochEntry> known(record.epochs, record.epoch_entries);
+    if (std::any_of(known.begin(), known.end(),
+                    [&](const format::EpochEntry& entry) { return entry.from == from && entry.to == to; })) {
+      return;
+    }
+    if (record.epoch_entries == format::kMaxEpochEntries) {
+      std::memmove(record.epochs, record.epochs + 1, sizeof(format::EpochEntry) * (format::kMaxEpochEntries - 1));
+      --record.epoch_entries;
+    }
+    record.epochs[record.epoch_entries++] = {record.epoch, cause, {}, from, to};
+  };
+  for (const auto& seal : plan.sealed) note(Word(seal.word).flags(), seal.position, seal.to);
+  for (const auto& seal : plan.seals) note(plan.cause, seal.position, seal.to);
+  if (plan.seals.empty() && plan.new_base) note(plan.cause, *plan.new_base, *plan.new_base);
+}
+
+// Everything that was kept, from D's segment on. The caller has read it, so it need not verify again: what is rotten is
+// a gap for ever, and no longer a sign that the disk is failing.
+absl::Status SyncKept(Log& log, const RecoveryPlan& plan) {
+  LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
+  for (const uint64_t base : bases) {
+    if (base < plan.from) continue;
+    LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr segment, log.writing().Open(base));
+    const uint64_t to = base == *plan.new_base ? segment->first() : segment->end();
+    LIBBUS_RETURN_IF_ERROR(SyncSegment(log, segment, segment->first(), to, Check::kNothing));
+  }
+  return absl::OkStatus();
+}
+
+// Who made the topic may have died before its name was on disk, or the bus's.
+absl::Status SyncNames(const Log& log) {
+  std::string path = log.path();
+  for (const bool of_bus : {true, false}) {
+    path = path.substr(0, path.rfind('/'));
+    const auto directory = platform::OpenDirectory(path.empty() ? "/" : path);
+    if (directory.ok()) LIBBUS_RETURN_IF_ERROR(platform::SyncFile(*directory, path));
+    // What lies above the bus may be somebody else's, and not be ours to open.
+    if (!directory.ok() && of_bus) return directory.status();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status WriteOpen(Log& log, ControlRecord& record, uint64_t tail, uint64_t durable) {
+  const Control& control = log.control();
+  if (!log.is_volatile()) LIBBUS_RETURN_IF_ERROR(SyncNames(log));
+  LIBBUS_RETURN_IF_ERROR(StampToday(log, record));
+  control.durable().Reset(durable);
+  control.known_tail().Reset(tail);
+  // Never lowered, so that a ticket taken before somebody was killed still counts; only nonsense is put right.
+  if (control.sync_done().Read() > control.sync_started().Read())
+    control.sync_started().Reset(control.sync_done().Read());
+  record.state = static_cast<uint32_t>(ControlState::kOpen);
+  record.cause = 0;
+  record.tail = tail;
+  record.durable = durable;
+  return log.control().WriteRecord(record);
+}
+
+absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlRecord>& record,
+                                          const RecoveryOptions& options) {
+  auto next = record ? std::make_unique<ControlRecord>(*record) : std::make_unique<ControlRecord>();
+  const RecoveryInput input = {.durable = next->durable,
+                               .watched = log.control().durable().Read(),
+                               .known_tail = log.control().known_tail().Read(),
+                               .cause = options.cause};
+  // Only looks: what cannot be read leaves everything as it is.
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, PlanRecovery(log, input, options.progress));
+  next->state = static_cast<uint32_t>(ControlState::kRecovering);
+  next->cause = plan.seals_log() ? plan.cause : 0;
+  if (!record) LIBBUS_RETURN_IF_ERROR(StampToday(log, *next));
+  next->epoch = std::max(next->epoch, plan.newest_epoch);
+  LIBBUS_RETURN_IF_ERROR(log.control().WriteRecord(*next));
+  if (plan.seals_log()) ++next->epoch;
+  LIBBUS_RETURN_IF_ERROR(Apply(log, plan, next->epoch));
+  NoteEpoch(*next, plan);
+  if (options.rewrite_failed) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
+  const bool kept = plan.seals_log() && SyncKept(log, plan).ok();
+  LIBBUS_RETURN_IF_ERROR(WriteOpen(log, *next, plan.tail, kept ? plan.tail : plan.durable));
+  return plan;
+}
+
+}  // namespace libbus::log

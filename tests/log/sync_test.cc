@@ -1,0 +1,542 @@
+#include "libbus/log/sync.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "libbus/bus.h"
+#include "tests/seam/seam.h"
+#include "tests/support/processes.h"
+#include "tests/support/scratch.h"
+
+namespace libbus {
+namespace {
+
+using platform::seam_control;
+using test::Child;
+using test::Scratch;
+using test::Shared;
+
+class Sync : public testing::Test {
+ protected:
+  Sync() : bus_(scratch_ / "bus") { seam_control.pretend_durable = true; }
+  ~Sync() override {
+    seam_control.pretend_durable = false;
+    seam_control.sync_error = 0;
+    seam_control.at_point = nullptr;
+  }
+
+  absl::StatusOr<Topic> Open(TopicOptions options = {}, OpenOptions open = {}) const {
+    open.create = !open.read_only;
+    open.background = false;
+    auto bus = Bus::Open(bus_, open);
+    if (!bus.ok()) return bus.status();
+    options.create = !open.read_only;
+    if (!open.read_only && !options.segment_size) options.segment_size = 4096;
+    return bus->OpenTopic("t", options);
+  }
+  absl::StatusOr<Topic> OpenReadOnly() const { return Open({}, {.read_only = true}); }
+
+  std::string Path(const std::string& name) const { return bus_ + "/t/" + name; }
+
+  Scratch scratch_;
+  const std::string bus_;
+};
+
+TEST_F(Sync, ADurablePublishIsBelowD) {
+  auto topic = Open();
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto producer = topic->NewProducer();
+  const auto plain = producer->Publish("plain");
+  EXPECT_LE(topic->durable(), *plain);
+  const auto durable = producer->Publish("durable", {.durable = true});
+  ASSERT_TRUE(durable.ok()) << durable.status();
+  EXPECT_GT(topic->durable(), *durable);
+}
+
+TEST_F(Sync, ClaimsAreDurableWhenCommitted) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  auto claim = producer->Claim(10, {.durable = true});
+  ASSERT_TRUE(claim.ok()) << claim.status();
+  const auto position = std::move(*claim).Commit();
+  ASSERT_TRUE(position.ok()) << position.status();
+  EXPECT_GT(topic->durable(), *position);
+}
+
+// The claim holds D back, and nobody's acknowledgement.
+TEST_F(Sync, AnOpenClaimDelaysDAndNoAcknowledgement) {
+  auto topic = Open();
+  auto first = topic->NewProducer();
+  auto second = topic->NewProducer();
+  auto claim = first->Claim(10);
+  const Position before = topic->durable();
+  const auto durable = second->Publish("behind", {.durable = true});
+  ASSERT_TRUE(durable.ok()) << durable.status();
+  EXPECT_LT(topic->durable(), *durable);
+  EXPECT_GE(topic->durable(), before);
+  EXPECT_TRUE(topic->WaitDurable(*durable).ok());
+  ASSERT_TRUE(std::move(*claim).Commit().ok());
+  ASSERT_TRUE(topic->Sync().ok());
+  EXPECT_GT(topic->durable(), *durable);
+}
+
+// Every segment from D's to the tail's is written, oldest first, its name before it.
+TEST_F(Sync, AllSegmentsFromDOnAreWritten) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(producer->Publish(std::string(1000, 'x')).ok());
+  const uint64_t before = seam_control.data_syncs;
+  ASSERT_TRUE(topic->Sync().ok());
+  EXPECT_EQ(seam_control.data_syncs - before, 4u);
+  EXPECT_EQ(topic->durable(), topic->Stats()->end);
+  ASSERT_TRUE(topic->Sync().ok());
+  EXPECT_EQ(seam_control.data_syncs - before, 5u);
+}
+
+TEST_F(Sync, WaitDurableSaysWhatIsWrongWithAPosition) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  const auto record = producer->Publish("record");
+  auto aborted = producer->Claim(8);
+  ASSERT_TRUE(std::move(*aborted).Abandon().ok());
+  auto open = producer->Claim(8);
+  const uint64_t gap = record->offset + 32;
+  const uint64_t claim = gap + 48;
+  const auto code = [&](uint64_t position) { return topic->WaitDurable({position}, absl::Seconds(20)).code(); };
+  EXPECT_EQ(code(record->offset), absl::StatusCode::kOk);
+  EXPECT_EQ(code(record->offset + 8), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(gap), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(code(1 << 20), absl::StatusCode::kOutOfRange);
+  const auto info = topic->Stats();
+  EXPECT_EQ(info->end.offset, claim);
+  EXPECT_EQ(code(claim), absl::StatusCode::kFailedPrecondition) << topic->WaitDurable({claim}, absl::Seconds(1));
+}
+
+TEST_F(Sync, NothingIsDurableInMemory) {
+  seam_control.pretend_durable = false;
+  if (access("/dev/shm", W_OK) != 0) GTEST_SKIP() << "SKIPPED: no tmpfs at /dev/shm";
+  const Scratch memory("/dev/shm");
+  auto bus = Bus::Open(memory / "bus", {.create = true, .background = false});
+  ASSERT_TRUE(bus.ok());
+  const auto refused = bus->OpenTopic("each", {.create = true, .sync = SyncPolicy::Each()});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(refused.status().message()).find("volatile"), std::string::npos) << refused.status();
+  auto topic = bus->OpenTopic("t", {.create = true});
+  auto producer = topic->NewProducer();
+  EXPECT_EQ(producer->Publish("x", {.durable = true}).status().code(), absl::StatusCode::kFailedPrecondition);
+  const auto plain = producer->Publish("x");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(topic->Sync().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(topic->WaitDurable(*plain).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(topic->NewConsumer({.limit = Limit::kDurable}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(topic->durable().offset, 0u);
+}
+
+TEST_F(Sync, ALimitedConsumerStopsAtD) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  auto consumer = topic->NewConsumer({.limit = Limit::kDurable});
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  ASSERT_TRUE(producer->Publish("one").ok());
+  EXPECT_EQ(consumer->Next(absl::ZeroDuration()).status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(consumer->Poll(10)->empty());
+  ASSERT_TRUE(topic->Sync().ok());
+  EXPECT_EQ(consumer->Next(absl::Seconds(20))->text(), "one");
+}
+
+TEST_F(Sync, ALimitedReaderOfAnotherProcessIsWokenByTheSync) {
+  seam_control.no_bounds = true;
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  Shared<std::atomic<int>> read;
+  Child reader([&] {
+    auto mine = OpenReadOnly();
+    auto consumer = mine->NewConsumer({.wait = Wait::kPark, .limit = Limit::kDurable});
+    for (int i = 0; i < 200; ++i) {
+      auto record = consumer->Next();
+      if (!record.ok() || record->text() != std::to_string(i)) return 1;
+      ++*read;
+    }
+    return 0;
+  });
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(producer->Publish(std::to_string(i), {.durable = true}).ok());
+    while (i % 10 == 9 && read->load() <= i && kill(reader.pid(), 0) == 0) std::this_thread::yield();
+  }
+  seam_control.no_bounds = false;
+  EXPECT_EQ(reader.Join(), 0);
+}
+
+TEST_F(Sync, AReadOnlyProcessWaitsForSomebodyElsesSync) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  const auto position = producer->Publish("x");
+  Shared<std::atomic<bool>> waiting;
+  Child reader([&] {
+    auto mine = OpenReadOnly();
+    if (mine->Sync().code() != absl::StatusCode::kFailedPrecondition) return 1;
+    if (mine->WaitDurable(*position, absl::Milliseconds(1)).code() != absl::StatusCode::kDeadlineExceeded) return 2;
+    *waiting = true;
+    return mine->WaitDurable(*position, absl::Seconds(60)).ok() ? 0 : 3;
+  });
+  while (!*waiting) std::this_thread::yield();
+  ASSERT_TRUE(topic->Sync().ok());
+  // The reader may have asked only now: then it needs a sync that begins later.
+  for (int status = 0; waitpid(reader.pid(), &status, WNOHANG | WNOWAIT) == 0;) ASSERT_TRUE(topic->Sync().ok());
+  EXPECT_EQ(reader.Join(), 0);
+}
+
+// Threads that publish durably at the same time share syncs.
+TEST_F(Sync, ThreadsShareSyncs) {
+  auto topic = Open({.segment_size = 1 << 20});
+  constexpr int kThreads = 8;
+  constexpr int kRecords = 50;
+  const uint64_t before = seam_control.data_syncs;
+  std::vector<std::thread> threads;
+  std::atomic<int> failed{0};
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      auto producer = topic->NewProducer();
+      for (int i = 0; i < kRecords; ++i) {
+        const auto position = producer->Publish("x", {.durable = true});
+        if (!position.ok() ||
+            topic->WaitDurable(*position, absl::ZeroDuration()).code() == absl::StatusCode::kUnavailable) {
+          ++failed;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+  const uint64_t syncs = seam_control.data_syncs - before;
+  std::printf("%d durable records, %llu syncs\n", kThreads * kRecords, static_cast<unsigned long long>(syncs));
+  EXPECT_LE(syncs, static_cast<uint64_t>(kThreads * kRecords) + kThreads);
+  EXPECT_EQ(topic->durable(), topic->Stats()->end);
+}
+
+// --- a failed sync -------------------------------------------------------------------------------------------------
+
+TEST_F(Sync, AFailedSyncIsStickyAndShared) {
+  auto topic = Open();
+  auto beside = Open();
+  auto producer = topic->NewProducer();
+  const auto good = producer->Publish("good", {.durable = true});
+  ASSERT_TRUE(good.ok());
+  const Position durable = topic->durable();
+  seam_control.sync_error = EIO;
+  const auto failed = producer->Publish("lost?", {.durable = true});
+  EXPECT_EQ(failed.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(std::string(failed.status().message()).find("bus recover t --apply"), std::string::npos) << failed.status();
+  seam_control.sync_error = 0;
+  // The disk is well again, as the kernel says; but what it has is not known.
+  EXPECT_EQ(topic->Sync().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(beside->Sync().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(topic->durable(), durable);
+  EXPECT_TRUE(topic->WaitDurable(*good).ok());
+  EXPECT_TRUE(std::filesystem::exists(Path("00000000000000000000.failed")));
+  // The log goes on all the same.
+  EXPECT_TRUE(producer->Publish("plain").ok());
+  EXPECT_EQ(Child([&] {
+              auto mine = Open();
+              return mine->Sync().code() == absl::StatusCode::kUnavailable ? 0 : 1;
+            }).Join(),
+            0);
+}
+
+TEST_F(Sync, AFailedSyncSurvivesAllProcessesAndIsCuredByRecover) {
+  {
+    auto topic = Open();
+    auto producer = topic->NewProducer();
+    ASSERT_TRUE(producer->Publish("good", {.durable = true}).ok());
+    seam_control.sync_error = EIO;
+    EXPECT_EQ(producer->Publish("in memory", {.durable = true}).status().code(), absl::StatusCode::kUnavailable);
+    seam_control.sync_error = 0;
+  }
+  {
+    auto topic = Open();
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    EXPECT_EQ(topic->Sync().code(), absl::StatusCode::kUnavailable);
+    const auto in_use = RecoverTopic(bus_, "t", {.apply = true});
+    EXPECT_EQ(in_use.status().code(), absl::StatusCode::kFailedPrecondition) << in_use.status();
+  }
+  const auto look = RecoverTopic(bus_, "t");
+  ASSERT_TRUE(look.ok()) << look.status();
+  EXPECT_EQ(look->failed_segments, 1u);
+  EXPECT_EQ(look->cause, "sync failed");
+  EXPECT_FALSE(look->applied);
+  const auto cured = RecoverTopic(bus_, "t", {.apply = true});
+  ASSERT_TRUE(cured.ok()) << cured.status();
+  EXPECT_TRUE(cured->applied);
+  EXPECT_EQ(cured->records.count, 2u);
+  EXPECT_FALSE(std::filesystem::exists(Path("00000000000000000000.failed")));
+  auto topic = Open();
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  EXPECT_TRUE(topic->Sync().ok());
+  auto consumer = topic->NewConsumer({.to = From::End()});
+  EXPECT_EQ(consumer->Next(absl::Seconds(20))->text(), "good");
+  EXPECT_EQ(consumer->Next(absl::Seconds(20))->text(), "in memory");
+  EXPECT_EQ(consumer->Next(absl::Seconds(20))->gap().cause, GapCause::kSyncFailed);
+}
+
+// At each sync in turn one fails: nothing after that is called durable, and nothing crashes.
+TEST_F(Sync, EioAtEachSyncCall) {
+  uint64_t calls = 0;
+  for (uint64_t at = 1;; ++at) {
+    SCOPED_TRACE("sync " + std::to_string(at) + " fails");
+    const Scratch scratch;
+    const std::string path = scratch / "bus";
+    seam_control.syncs = 0;
+    seam_control.fail_sync_at = at;
+    bool failed = false;
+    {
+      auto bus = Bus::Open(path, {.create = true, .background = false});
+      auto topic = bus.ok() ? bus->OpenTopic("t", {.create = true, .segment_size = 4096}) : bus.status();
+      failed |= !topic.ok();
+      if (topic.ok()) {
+        auto producer = topic->NewProducer();
+        for (int i = 0; i < 6; ++i) {
+          const auto position = producer->Publish(std::string(1500, 'x'), {.durable = true});
+          // Once a sync has failed on the log itself nothing is durable any more.
+          if (failed && position.ok()) {
+            EXPECT_LT(*position, topic->durable());
+          }
+          failed |= position.status().code() == absl::StatusCode::kUnavailable;
+        }
+      }
+    }
+    const bool met = seam_control.syncs >= at;
+    seam_control.fail_sync_at = 0;
+    if (!met) break;
+    ++calls;
+    auto bus = Bus::Open(path, {.create = true, .background = false});
+    ASSERT_TRUE(bus.ok()) << bus.status();
+    auto topic = bus->OpenTopic("t", {.create = true, .segment_size = 4096});
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    EXPECT_TRUE(topic->NewProducer()->Publish("goes on").ok());
+  }
+  std::printf("failed at each of %llu syncs\n", static_cast<unsigned long long>(calls));
+  EXPECT_GT(calls, 15u);
+}
+
+// The kernel drops a page that it could not write, and a young descriptor hears nothing of it.
+TEST_F(Sync, TheFirstSyncThroughAYoungDescriptorLooksItself) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  ASSERT_TRUE(producer->Publish("durable", {.durable = true}).ok());
+  const auto position = producer->Publish("dropped");
+  const std::string file = Path("00000000000000000000.seg");
+  const int fd = open(file.c_str(), O_RDWR | O_CLOEXEC);
+  const std::string zeros(40, '\0');
+  ASSERT_EQ(pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(position->offset + 24)), 40);
+  close(fd);
+  EXPECT_EQ(Child([&] {
+              auto mine = Open();
+              return mine->Sync().code() == absl::StatusCode::kUnavailable ? 0 : 1;
+            }).Join(),
+            0);
+}
+
+TEST_F(Sync, TheFirstSyncThroughAYoungDescriptorDirtiesEveryPageAgain) {
+  auto topic = Open({.segment_size = 1 << 16});
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(producer->Publish(std::string(4000, 'x')).ok());
+  ASSERT_EQ(Child([&] {
+              auto mine = Open({.segment_size = 1 << 16});
+              seam_control.touches = 0;
+              if (!mine->Sync().ok()) return 1;
+              const uint64_t first = seam_control.touches;
+              if (!mine->Sync().ok()) return 2;
+              std::printf("%llu pages touched\n", static_cast<unsigned long long>(first));
+              return first >= 10 && seam_control.touches == first ? 0 : 3;
+            }).Join(),
+            0);
+}
+
+// --- holders that die or stop ----------------------------------------------------------------------------------------
+
+TEST_F(Sync, AStoppedHolderDelaysNobodyBeyondTheBound) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  ASSERT_TRUE(producer->Publish("x").ok());
+  Child holder([&] {
+    auto mine = Open();
+    seam_control.stop_at_data_sync = true;
+    (void)mine->Sync();
+    return 0;
+  });
+  ASSERT_TRUE(holder.WaitStopped());
+  const absl::Time start = absl::Now();
+  ASSERT_TRUE(producer->Publish("y", {.durable = true}).ok());
+  const absl::Duration took = absl::Now() - start;
+  std::printf("a stopped holder cost %s (aim 50 ms)\n", absl::FormatDuration(took).c_str());
+  EXPECT_LT(took, absl::Milliseconds(500));
+}
+
+TEST_F(Sync, AKilledHolderHindersNobody) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(Child([&] {
+                auto mine = Open();
+                seam_control.kill_at_data_sync = true;
+                (void)mine->Sync();
+                return 0;
+              }).Join(),
+              -SIGKILL);
+    ASSERT_TRUE(producer->Publish("y", {.durable = true}).ok());
+  }
+}
+
+// --- policies
+// ----------------------------------------------------------------------------------------------------------
+
+TEST_F(Sync, EachMakesEveryRecordDurable) {
+  auto topic = Open({.sync = SyncPolicy::Each()});
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 10; ++i) {
+    const auto position = producer->Publish("x");
+    ASSERT_TRUE(position.ok()) << position.status();
+    EXPECT_GT(topic->durable(), *position);
+  }
+}
+
+TEST_F(Sync, ByBytesSyncsWhenThereAreEnough) {
+  auto topic = Open({.segment_size = 1 << 20, .sync = SyncPolicy::EveryBytes(1000)});
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 100; ++i) {
+    const auto position = producer->Publish(std::string(100, 'x'));
+    EXPECT_LT(position->offset, topic->durable().offset + 1000);
+  }
+  const uint64_t before = seam_control.data_syncs;
+  for (int i = 0; i < 7; ++i) ASSERT_TRUE(producer->Publish("x").ok());
+  EXPECT_LE(seam_control.data_syncs - before, 1u);
+}
+
+TEST_F(Sync, ByTimeSyncsWhatIsOldEnoughEvenIfTheClockStepsBack) {
+  auto topic = Open({.sync = SyncPolicy::Every(absl::Milliseconds(10))});
+  auto producer = topic->NewProducer();
+  const auto until_durable = [&](Position position) {
+    for (int i = 0; i < 10'000'000 && topic->durable() <= position; ++i) {
+      if (!topic->Maintain().ok()) return false;
+    }
+    return topic->durable() > position;
+  };
+  EXPECT_TRUE(until_durable(*producer->Publish("one")));
+  seam_control.clock_offset = -3600 * int64_t{1'000'000'000};
+  EXPECT_TRUE(until_durable(*producer->Publish("two")));
+  seam_control.clock_offset = 0;
+  EXPECT_TRUE(until_durable(*producer->Publish("three")));
+  // Nothing new, nothing to write.
+  ASSERT_TRUE(topic->Maintain().ok());
+  const uint64_t before = seam_control.data_syncs;
+  seam_control.clock_offset = int64_t{1'000'000'000};
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(topic->Maintain().ok());
+  seam_control.clock_offset = 0;
+  EXPECT_EQ(seam_control.data_syncs, before);
+}
+
+TEST_F(Sync, AClaimCommittedLateIsSyncedByTimeToo) {
+  auto topic = Open({.sync = SyncPolicy::Every(absl::Milliseconds(1))});
+  auto first = topic->NewProducer();
+  auto second = topic->NewProducer();
+  auto claim = first->Claim(8);
+  const auto behind = second->Publish("behind");
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(topic->Maintain().ok());
+  EXPECT_LT(topic->durable(), *behind);
+  ASSERT_TRUE(std::move(*claim).Commit().ok());
+  for (int i = 0; i < 10'000'000 && topic->durable() <= *behind; ++i) ASSERT_TRUE(topic->Maintain().ok());
+  EXPECT_GT(topic->durable(), *behind);
+}
+
+// The background thread keeps the policy, and the process that is left keeps it for one that was killed.
+TEST_F(Sync, WhoeverLivesKeepsThePolicy) {
+  auto bus = Bus::Open(bus_, {.create = true});
+  auto topic = bus->OpenTopic("t", {.create = true, .sync = SyncPolicy::Every(absl::Milliseconds(2))});
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto producer = topic->NewProducer();
+  Shared<std::atomic<uint64_t>> last;
+  EXPECT_EQ(Child([&] {
+              auto mine = Bus::Open(bus_, {.background = false})->OpenTopic("t");
+              auto other = mine->NewProducer();
+              last->store(other->Publish("x")->offset);
+              raise(SIGKILL);
+              return 0;
+            }).Join(),
+            -SIGKILL);
+  EXPECT_TRUE(topic->WaitDurable({last->load()}, absl::Seconds(60)).ok());
+  while (topic->durable().offset <= last->load()) std::this_thread::yield();
+}
+
+TEST_F(Sync, ClosingKeepsThePolicy) {
+  auto topic = Open({.sync = SyncPolicy::Every(absl::Hours(1))});
+  auto producer = topic->NewProducer();
+  const auto position = producer->Publish("x");
+  ASSERT_TRUE(producer->Close().ok());
+  EXPECT_GT(topic->durable(), *position);
+}
+
+TEST_F(Sync, PoliciesAreCheckedAndKept) {
+  EXPECT_EQ(Open({.sync = SyncPolicy::Every(absl::Microseconds(10))}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Open({.sync = SyncPolicy::Every(-absl::Seconds(1))}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Open({.sync = SyncPolicy::EveryBytes(0)}).status().code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(Open({.sync = SyncPolicy::Every(absl::Milliseconds(10))}).ok());
+  EXPECT_EQ(Open()->options().sync, SyncPolicy::Every(absl::Milliseconds(10)));
+  const auto contradicts = Open({.sync = SyncPolicy::Each()});
+  EXPECT_EQ(contradicts.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(contradicts.status().message()).find("10ms"), std::string::npos) << contradicts.status();
+}
+
+TEST_F(Sync, ARolledSegmentIsSyncedInTheBackground) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(producer->Publish(std::string(1000, 'x')).ok());
+  EXPECT_LT(topic->durable().offset, 4096u);
+  ASSERT_TRUE(topic->Maintain().ok());
+  EXPECT_EQ(topic->durable().offset, 4096u + 64);
+}
+
+// --- health
+// ------------------------------------------------------------------------------------------------------------
+
+TEST_F(Sync, HealthAndTheHookTellOfFailures) {
+  std::vector<HealthProblem> told;
+  auto bus = Bus::Open(bus_, {.create = true, .background = false, .log_hook = [&](const HealthProblem& problem) {
+                                told.push_back(problem);
+                              }});
+  auto topic = bus->OpenTopic("t", {.create = true, .segment_size = 4096});
+  ASSERT_TRUE(topic->Maintain().ok());
+  EXPECT_TRUE(bus->Health().ok());
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(producer->Publish(std::string(1000, 'x')).ok());
+  seam_control.allocate_error = ENOSPC;
+  EXPECT_FALSE(topic->Maintain().ok());
+  EXPECT_FALSE(topic->Maintain().ok());
+  seam_control.allocate_error = 0;
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].kind, WorkKind::kPrepare);
+  EXPECT_EQ(told[0].topic, "t");
+  ASSERT_EQ(bus->Health().problems.size(), 1u);
+  EXPECT_EQ(bus->Health().problems[0].count, 2u);
+  ASSERT_TRUE(topic->Maintain().ok());
+  EXPECT_TRUE(bus->Health().ok());
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told[1].status.ok());
+  seam_control.sync_error = EIO;
+  EXPECT_FALSE(topic->Sync().ok());
+  seam_control.sync_error = 0;
+  EXPECT_FALSE(topic->Maintain().ok());
+  ASSERT_EQ(bus->Health().problems.size(), 1u);
+  EXPECT_EQ(bus->Health().problems[0].kind, WorkKind::kSync);
+  ASSERT_EQ(told.size(), 3u);
+}
+
+}  // namespace
+}  // namespace libbus
