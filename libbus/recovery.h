@@ -50,12 +50,13 @@ struct RecoveryReport {
   RecoveryTally records;  // whole
   RecoveryTally gaps;     // given up before
   RecoveryTally dead;     // claims of dead producers: become gaps
+  RecoveryTally torn;     // claims that may have been committed: become gaps that tell of a loss
   RecoveryTally rotten;   // records whose word verifies and whose bytes do not: gaps (damage) for every reader
   RecoveryTally skipped;  // bytes that do not verify, with a record or segment behind them: gaps (damage)
   RecoveryTally cut;      // sealed off, now or before
   uint64_t overhead = 0;  // headers, ends of segments, and what is free
   uint64_t bytes() const {
-    return records.bytes + gaps.bytes + dead.bytes + rotten.bytes + skipped.bytes + cut.bytes + overhead;
+    return records.bytes + gaps.bytes + dead.bytes + torn.bytes + rotten.bytes + skipped.bytes + cut.bytes + overhead;
   }
 };
 

@@ -49,6 +49,7 @@ absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
       case Verdict::kEnd: {
         LIBBUS_ASSIGN_OR_RETURN(const std::optional<Found> found, EnterNext(item));
         if (found) return *found;
+        if (place_.position >= limit_) return Found::kFree;
         break;
       }
       case Verdict::kBad:

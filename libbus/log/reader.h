@@ -71,6 +71,9 @@ class Reader {
   // Goes to the start of a word that the caller knows.
   void MoveTo(Place place) { place_ = std::move(place); }
 
+  // Behind an END nothing is looked at from here on: Read says kFree there.
+  void SetLimit(uint64_t limit) { limit_ = limit; }
+
   // Takes back the last Read, which gave `item`.
   absl::Status Unread(const Item& item);
 
@@ -96,6 +99,7 @@ class Reader {
   Place place_;
   format::Word word_;
   uint64_t committed_ = 0;
+  uint64_t limit_ = UINT64_MAX;
   std::optional<uint64_t> sequence_;
 };
 

@@ -22,11 +22,11 @@ using format::ControlState;
 using format::Word;
 
 absl::Status MakeGaps(Log& log, const RecoveryPlan& plan) {
-  for (const uint64_t position : plan.claims) {
-    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(position));
-    const Place place{std::move(segment), position};
+  for (const RecoveryPlan::Claim& claim : plan.claims) {
+    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(claim.position));
+    const Place place{std::move(segment), claim.position};
     const Word word = place.Read();
-    if (place.Judge(log.seed(), word) == format::Verdict::kReserved) EndClaim(log, place, word, format::kGapDead);
+    if (place.Judge(log.seed(), word) == format::Verdict::kReserved) EndClaim(log, place, word, claim.cause);
     LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
   }
   return absl::OkStatus();

@@ -55,7 +55,7 @@ class RecoveryWalk {
     if (sealing_) return Trust::kNone;
     if (place_.position < input_.durable) return Trust::kDurable;
     if (input_.cause != 0) return Trust::kNone;
-    return place_.position < input_.known_tail ? Trust::kDurable : Trust::kContinuity;
+    return place_.position < input_.known_tail ? Trust::kMet : Trust::kContinuity;
   }
 
   absl::StatusOr<bool> Do(const RecoveryCase& row, Standing standing) {
@@ -67,10 +67,11 @@ class RecoveryWalk {
         Note(row, place_.position + word_.size());
         Count(plan_.rotten, word_.size());
         break;
-      case Action::kMakeGap:
-        Note(row, place_.position + word_.size());
-        Count(plan_.dead, word_.size());
-        plan_.claims.push_back(place_.position);
+      case Action::kMakeDead:
+        Claim(row, format::kGapDead, plan_.dead);
+        break;
+      case Action::kMakeTorn:
+        Claim(row, format::kGapTorn, plan_.torn);
         break;
       case Action::kNext:
         return PassEnd(), true;
@@ -90,6 +91,12 @@ class RecoveryWalk {
   }
 
   void Note(const RecoveryCase& row, uint64_t to) { plan_.steps.push_back({&row, place_.position, to}); }
+
+  void Claim(const RecoveryCase& row, uint8_t cause, Tally& tally) {
+    Note(row, place_.position + word_.size());
+    Count(tally, word_.size());
+    plan_.claims.push_back({place_.position, cause});
+  }
 
   static void Count(Tally& tally, uint64_t bytes) {
     ++tally.count;

@@ -55,7 +55,11 @@ struct RecoveryPlan {
   uint64_t tail = 0;     // where the next record goes
   uint64_t durable = 0;  // D, as far as it is known before anything is synced
   std::vector<RecoveryStep> steps;
-  std::vector<uint64_t> claims;  // positions of RESERVED words
+  struct Claim {
+    uint64_t position;
+    uint8_t cause;  // of the gap that it becomes
+  };
+  std::vector<Claim> claims;
   struct Seal {
     uint64_t position;
     uint64_t to;    // the end of the segment
@@ -66,7 +70,7 @@ struct RecoveryPlan {
   std::optional<uint64_t> new_base;  // of the segment to be made
   uint32_t newest_epoch = 0;         // of the segments
 
-  Tally records, gaps, dead, rotten, skipped, cut;
+  Tally records, gaps, dead, torn, rotten, skipped, cut;
   uint64_t overhead = 0;  // segment headers, ENDs and what is behind them, what is free behind the tail
 
   bool seals_log() const { return new_base.has_value(); }

@@ -24,11 +24,12 @@ inline constexpr int kStandings = 8;
 
 // What is known of the place before its word is looked at.
 enum class Trust : uint8_t {
-  kDurable,     // below D, or with continuity below a tail that a sync has found: a word stood here
+  kDurable,     // below D: a word was final here and on stable storage
+  kMet,         // with continuity, below a tail that a sync has found: a word stood here
   kContinuity,  // from D on, and power loss and copies can be excluded: a kill tears nothing
   kNone,        // from D on, and they cannot; or behind a place that had to be sealed
 };
-inline constexpr int kTrusts = 3;
+inline constexpr int kTrusts = 4;
 
 // What follows a FREE or bad word. Looked at only where there is some trust.
 enum class Rest : uint8_t {
@@ -40,14 +41,15 @@ enum class Rest : uint8_t {
 inline constexpr int kRests = 4;
 
 enum class Action : uint8_t {
-  kKeep,     // step over it
-  kNote,     // step over it; every reader reports it as a gap
-  kNext,     // go to the next segment
-  kMakeGap,  // RESERVED -> GAP(dead), step over it
-  kSkip,     // go on at what follows; every reader reports the bytes in between as a gap
-  kTail,     // this is T: append here
-  kRoll,     // this is T, and no word is to be written: the log goes on in a new segment behind all files
-  kSeal,     // END with a cause here; the later segments are walked the same way, and the log goes on as for kRoll
+  kKeep,      // step over it
+  kNote,      // step over it; every reader reports it as a gap
+  kNext,      // go to the next segment
+  kMakeDead,  // RESERVED -> GAP(dead), step over it
+  kMakeTorn,  // RESERVED -> GAP(torn), step over it
+  kSkip,      // go on at what follows; every reader reports the bytes in between as a gap
+  kTail,      // this is T: append here
+  kRoll,      // this is T, and no word is to be written: the log goes on in a new segment behind all files
+  kSeal,      // END with a cause here; the later segments are walked the same way, and the log goes on as for kRoll
 };
 
 struct RecoveryCase {

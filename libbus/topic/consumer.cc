@@ -139,6 +139,7 @@ absl::Status ConsumerImpl::ReadOne(Handout& out) {
     if (AtEnd(reader_.position())) return EndOfRange();
     if (reader_.position() >= topic_->limit()) LIBBUS_RETURN_IF_ERROR(CheckLimit());
     if (BeyondLimit()) return absl::OkStatus();
+    reader_.SetLimit(ReadLimit());
     out.sequence = reader_.sequence();
     LIBBUS_ASSIGN_OR_RETURN(const Found found, reader_.Read(out.item));
     if (found != Found::kItem) {

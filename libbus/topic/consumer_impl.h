@@ -4,6 +4,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -50,8 +51,9 @@ class ConsumerImpl {
   // True where nothing may be read yet, whatever stands there.
   bool BeyondLimit() const { return durable_only_ && reader_.position() >= topic_->Durable().offset; }
   // True if an item that was read there is none to be handed out yet.
-  bool IsBeyondLimit(uint64_t position) const {
-    return position >= topic_->limit() || (durable_only_ && position >= topic_->Durable().offset);
+  bool IsBeyondLimit(uint64_t position) const { return position >= ReadLimit(); }
+  uint64_t ReadLimit() const {
+    return durable_only_ ? std::min(topic_->limit(), topic_->Durable().offset) : topic_->limit();
   }
 
   const std::shared_ptr<TopicImpl> topic_;

@@ -28,6 +28,7 @@ void Describe(const log::RecoveryPlan& plan, RecoveryReport& report) {
   report.records = TallyOf(plan.records);
   report.gaps = TallyOf(plan.gaps);
   report.dead = TallyOf(plan.dead);
+  report.torn = TallyOf(plan.torn);
   report.rotten = TallyOf(plan.rotten);
   report.skipped = TallyOf(plan.skipped);
   report.cut = TallyOf(plan.cut);

@@ -3,6 +3,7 @@
 // published, gaps where claims were, and it must go on.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <optional>
@@ -78,6 +79,20 @@ int PublishAndClose(const std::string& path, Ledger& ledger) {
   return 0;
 }
 
+// The same with every record durable: the sync is part of each publish.
+int PublishDurably(const std::string& path, Ledger& ledger) {
+  auto topic = OpenTopic(path);
+  if (!topic.ok()) return 1;
+  auto producer = topic->NewProducer();
+  if (!producer.ok()) return 2;
+  for (int i = 0; i < 4; ++i) {
+    const uint64_t n = ledger.published++;
+    if (!producer->Publish(RecordText(n), {.durable = true}).ok()) return 3;
+    ++ledger.acknowledged;
+  }
+  return topic->Sync().ok() ? 0 : 4;
+}
+
 // A claim that is given up, one that is left open, a record beyond a segment's size.
 int ClaimsAndLarge(const std::string& path, Ledger& ledger) {
   auto topic = OpenTopic(path);
@@ -129,7 +144,8 @@ void ExpectKept(const Content& content, const Ledger& ledger) {
   ASSERT_LE(content.records.size(), ledger.published.load());
   for (uint64_t n = 0; n < content.records.size(); ++n) ASSERT_EQ(content.records[n], RecordText(n));
   for (const GapCause cause : content.gaps) {
-    EXPECT_TRUE(cause == GapCause::kDead || cause == GapCause::kAborted) << GapCauseName(cause);
+    const bool sealed = seam_control.boot_id != 0 && (cause == GapCause::kPowerLoss || cause == GapCause::kTorn);
+    EXPECT_TRUE(cause == GapCause::kDead || cause == GapCause::kAborted || sealed) << GapCauseName(cause);
   }
 }
 
@@ -243,6 +259,39 @@ TEST(Kill, AtEachPointOfRecovery) {
   const Figures figures = KillEverywhere(DieWithAClaim, PublishAndClose, true);
   EXPECT_GT(figures.points, 50u);
   Report("recovery", figures);
+}
+
+TEST(Kill, AtEachPointOfDurablePublishing) {
+  seam_control.pretend_durable = true;
+  const Figures figures = KillEverywhere(nullptr, PublishDurably, false);
+  seam_control.pretend_durable = false;
+  EXPECT_GT(figures.points, 100u);
+  Report("durable", figures);
+}
+
+// In another boot: each attempt is sealed, also the one that finishes what an earlier one has begun in this boot.
+TEST(Kill, AtEachPointOfSealing) {
+  Figures figures;
+  for (uint64_t point = 1;; ++point) {
+    SCOPED_TRACE("killed before point " + std::to_string(point));
+    const Scratch scratch(ScratchParent());
+    const std::string path = scratch / "bus";
+    Shared<Ledger> ledger;
+    EXPECT_EQ(RunKilledAt(0, DieWithAClaim, path, *ledger), -SIGKILL);
+    seam_control.boot_id = 1;
+    const int code = RunKilledAt(point, PublishAndClose, path, *ledger);
+    ExpectGoesOn(path, *ledger);
+    auto topic = OpenTopic(path, true);
+    const Content content = ReadAll(*topic);
+    EXPECT_NE(std::find(content.gaps.begin(), content.gaps.end(), GapCause::kPowerLoss), content.gaps.end());
+    seam_control.boot_id = 0;
+    figures.acknowledged += ledger->acknowledged;
+    if (code == 0 || testing::Test::HasFailure()) break;
+    EXPECT_EQ(code, -SIGKILL);
+    ++figures.points;
+  }
+  EXPECT_GT(figures.points, 50u);
+  Report("sealing", figures);
 }
 
 // Others live: one process stays attached while the victim opens, takes a slot, publishes and dies. What the victim

@@ -390,6 +390,39 @@ TEST_F(Recovery, AReaderAfterAPowerLossGoesAsFarAsWasDurable) {
   EXPECT_EQ(consumer->Next(absl::Seconds(20))->gap().cause, GapCause::kPowerLoss);
 }
 
+TEST_F(Recovery, AClaimAfterAPowerLossMayHaveBeenCommitted) {
+  Publish(2, true, true);
+  seam_control.boot_id = 1;
+  auto topic = Open();
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  const Content content = ReadAll(*topic);
+  EXPECT_EQ(content.records, (std::vector<std::string>{Text(0), Text(1), Text(2)}));
+  ASSERT_EQ(content.gaps.size(), 3u);
+  EXPECT_EQ(content.gaps[0].cause, GapCause::kAborted);
+  EXPECT_EQ(content.gaps[1].cause, GapCause::kTorn);
+  EXPECT_TRUE(content.gaps[1].loss());
+  EXPECT_EQ(content.gaps[2].cause, GapCause::kPowerLoss);
+}
+
+// A sync has met the records, and then the page is gone: nobody takes it for the end of the log.
+TEST_F(Recovery, AFreeWordWhereASyncMetARecordIsDamage) {
+  seam_control.pretend_durable = true;
+  ASSERT_EQ(Child([&] {
+              auto topic = Open();
+              auto producer = topic->NewProducer();
+              for (uint64_t n = 0; n < 3; ++n) {
+                if (!producer->Publish(Text(n)).ok()) return 1;
+              }
+              seam_control.kill_at_data_sync = true;
+              (void)topic->Sync();
+              return 2;
+            }).Join(),
+            -SIGKILL);
+  Write(0, PositionOf(1), std::vector<char>(2 * kRecordSize, 0));
+  ExpectGoesOn(1, {}, {{GapCause::kDamage, {PositionOf(1)}, {4096 + kFirst}, {}}});
+  seam_control.pretend_durable = false;
+}
+
 TEST_F(Recovery, EachEpochIsNoted) {
   for (uint8_t boot = 0; boot < 3; ++boot) {
     seam_control.boot_id = boot;
