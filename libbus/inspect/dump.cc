@@ -46,6 +46,7 @@ bool Newer(const File& file, uint64_t magic) {
 bool IsNewer(const File& file, uint64_t magic) {
   return Newer<format::BusFile>(file, format::kBusMagic) || Newer<format::ControlHeader>(file, format::kControlMagic) ||
          Newer<format::LocksFile>(file, format::kLocksMagic) || Newer<format::SleepFile>(file, format::kSleepMagic) ||
+         Newer<format::SyncFailedFile>(file, format::kSyncFailedMagic) ||
          (magic == format::kSegmentMagic && Newer<format::SegmentHeader>(file, magic));
 }
 
@@ -64,6 +65,8 @@ absl::Status DumpAny(const File& file, DumpOutput& output) {
       return DumpLocks(file, output);
     case format::kSleepMagic:
       return DumpSleep(file, output);
+    case format::kSyncFailedMagic:
+      return DumpSyncFailed(file, output);
     case format::kSegmentMagic:
       return DumpSegment(file, output);
     default:

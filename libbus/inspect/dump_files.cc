@@ -45,6 +45,8 @@ absl::Status Between(const File& file, uint64_t from, uint64_t to, DumpOutput& o
 
 std::string NanosText(int64_t nanos) { return absl::FormatDuration(absl::Nanoseconds(nanos)); }
 
+std::string AccessText(uint8_t access) { return std::string(AccessName(static_cast<Access>(access))); }
+
 void ControlHeaderFields(Picture& picture) {
   FileHeaderFields(picture, format::kControlMagic);
   picture.Time("created");
@@ -57,7 +59,7 @@ void ControlHeaderFields(Picture& picture) {
   picture.Number<uint8_t>("timestamps", [](uint8_t value) { return std::string(TimestampsName(value)); });
   picture.Number<uint8_t>("checksums", [](uint8_t off) { return off == 0 ? "on" : "off"; });
   picture.Number<uint8_t>("sync policy");
-  picture.Number<uint8_t>("access");
+  picture.Number<uint8_t>("access", AccessText);
   picture.Zeros("reserved", 3);
   picture.Number<uint64_t>("sync every");
   picture.Number<uint64_t>("retain bytes");
@@ -97,7 +99,11 @@ uint32_t ControlRecordFields(Picture& picture) {
   picture.Number<uint64_t>("mount");
   picture.Number<uint64_t>("first position");
   picture.Number<uint64_t>("first sequence");
-  picture.Zeros("reserved", sizeof(format::ControlRecord::reserved));
+  picture.Number<uint64_t>("state counter");
+  picture.Number<uint32_t>("cause", [](uint32_t cause) {
+    return cause == 0 ? "0: seals nothing" : fmt::format("{}: {}", cause, EndCauseName(static_cast<uint8_t>(cause)));
+  });
+  picture.Zeros("reserved", sizeof(format::ControlRecord::reserved0) + sizeof(format::ControlRecord::reserved));
   return std::min(picture.Number<uint32_t>("epoch entries"), format::kMaxEpochEntries);
 }
 
@@ -188,7 +194,7 @@ absl::Status DumpBusFile(const File& file, DumpOutput& output) {
   return DumpPage<format::BusFile>(file, "identity of a bus", format::kBusMagic, output,
                                    [](Picture& picture, const format::BusFile& header) {
                                      picture.Time("created");
-                                     picture.Number<uint8_t>("access");
+                                     picture.Number<uint8_t>("access", AccessText);
                                      picture.Zeros("reserved", sizeof(header.reserved));
                                      ChecksumField(picture, header);
                                    });
@@ -212,6 +218,17 @@ absl::Status DumpSleep(const File& file, DumpOutput& output) {
                                        picture.Number<uint64_t>("help");
                                        picture.Zeros("reserved", picture.left());
                                      });
+}
+
+absl::Status DumpSyncFailed(const File& file, DumpOutput& output) {
+  return DumpPage<format::SyncFailedFile>(file, "mark of a failed sync", format::kSyncFailedMagic, output,
+                                          [](Picture& picture, const format::SyncFailedFile& mark) {
+                                            picture.Number<uint64_t>("base");
+                                            picture.Time("time");
+                                            picture.Number<uint32_t>("error", SyncErrorText);
+                                            picture.Zeros("reserved", sizeof(mark.reserved));
+                                            ChecksumField(picture, mark);
+                                          });
 }
 
 absl::Status DumpControl(const File& file, DumpOutput& output) {

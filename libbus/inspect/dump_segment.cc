@@ -96,8 +96,10 @@ void AttributeFields(Picture& picture, std::span<const std::byte> bytes) {
 
 class SegmentPicture {
  public:
-  SegmentPicture(const File& file, const SegmentIdentity& identity, DumpOutput& output)
-      : file_(file), output_(output), reader_(file, identity.seed, identity.base, identity.size) {}
+  SegmentPicture(const File& file, const SegmentIdentity& identity, const Control& control, DumpOutput& output)
+      : file_(file),
+        output_(output),
+        reader_(file, identity.seed, identity.base, identity.size, SealedRanges(control)) {}
 
   absl::Status Records(uint64_t offset);
   absl::StatusOr<uint64_t> Find(Position position);
@@ -231,8 +233,9 @@ absl::Status SegmentPicture::End(const Look& look) {
   Picture(item, reader_.Bytes(look.offset, 8)).Bytes("word", 8, WordMeaning(*item.word));
   const uint64_t behind = look.offset + format::kWordSize;
   const auto rest = reader_.FirstNonZero(behind, reader_.size());
-  item.summary =
-      fmt::format("{}; {} bytes behind it{}", item.word->flags, reader_.size() - behind, rest ? "" : ", all zero");
+  const bool sealed = look.word.flags() != format::kEndRolled;
+  item.summary = fmt::format("{}{}; {} bytes behind it{}", sealed ? "sealed: " : "", item.word->flags,
+                             reader_.size() - behind, rest ? "" : ", all zero");
   output_.EmitRecord(item);
   return rest ? output_.EmitBytes(file_, "behind the end", *rest & ~uint64_t{15}, reader_.size()) : absl::OkStatus();
 }
@@ -330,7 +333,7 @@ absl::Status DumpSegment(const File& file, DumpOutput& output) {
                        fmt::format("a segment by its name: {}, and no control file tells its topic", identity->problem),
                        true, output);
   }
-  SegmentPicture picture(file, *identity, output);
+  SegmentPicture picture(file, *identity, control, output);
   uint64_t offset = 0;
   if (output.options().from && output.options().from->offset >= identity->base) {
     LIBBUS_ASSIGN_OR_RETURN(offset, picture.Find(*output.options().from));

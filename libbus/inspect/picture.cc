@@ -1,6 +1,7 @@
 #include "libbus/inspect/picture.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "libbus/inspect/topic_files.h"
 #include "libbus/record.h"
@@ -41,6 +42,11 @@ std::string FlagsText(format::State state, uint8_t flags) {
   const int unknown = flags & ~(format::kHasAttributes | format::kBatch);
   if (unknown != 0) text += fmt::format("{}unknown {:#x}", text.empty() ? "" : ", ", unknown);
   return text;
+}
+
+std::string SyncErrorText(uint32_t error) {
+  if (error == 0) return "0: what was written does not stand there any more";
+  return fmt::format("errno {}: {}", error, std::generic_category().message(static_cast<int>(error)));
 }
 
 std::string_view ControlStateName(uint32_t state) {

@@ -20,6 +20,8 @@ namespace libbus::inspect {
 std::string_view StateName(format::State state);            // "data", ...; "unknown"
 std::string FlagsText(format::State state, uint8_t flags);  // "attributes", "dead", "rolled", ...
 std::string_view EndCauseName(uint8_t cause);
+// "errno 5: Input/output error"; 0: what was written had gone.
+std::string SyncErrorText(uint32_t error);
 std::string_view ControlStateName(uint32_t state);
 std::string_view TimestampsName(uint8_t timestamps);
 

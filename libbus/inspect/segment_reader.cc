@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace libbus::inspect {
 namespace {
@@ -19,8 +20,14 @@ bool AllZero(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-SegmentReader::SegmentReader(const File& file, format::TopicSeed seed, uint64_t base, uint64_t size)
-    : file_(file), seed_(seed), base_(base), size_(std::min(size, file.size())), hash_budget_(4 * size_) {}
+SegmentReader::SegmentReader(const File& file, format::TopicSeed seed, uint64_t base, uint64_t size,
+                             std::vector<format::EpochEntry> sealed)
+    : file_(file),
+      seed_(seed),
+      base_(base),
+      size_(std::min(size, file.size())),
+      hash_budget_(4 * size_),
+      sealed_(std::move(sealed)) {}
 
 void SegmentReader::Fill(uint64_t offset) {
   window_.resize(std::min(kWindow, size_ - std::min(offset, size_)));
@@ -103,10 +110,23 @@ Look SegmentReader::At(uint64_t offset) {
   return look;
 }
 
+std::optional<uint64_t> SegmentReader::SealedUpTo(uint64_t offset) const {
+  const uint64_t position = base_ + offset;
+  const auto range = std::find_if(sealed_.begin(), sealed_.end(), [&](const format::EpochEntry& entry) {
+    return entry.from <= position && position < entry.to;
+  });
+  if (range == sealed_.end()) return std::nullopt;
+  return format::AlignUp(std::min(range->to - base_, size_), format::kRecordAlignment);
+}
+
 uint64_t SegmentReader::Resync(uint64_t offset) {
   for (offset += format::kRecordAlignment; offset + format::kWordSize <= size_; offset += format::kRecordAlignment) {
     const Look look = Judge(offset, CachedWord(offset));
     if (look.verdict != format::Verdict::kData) continue;
+    if (const auto sealed = SealedUpTo(offset)) {
+      offset = *sealed - format::kRecordAlignment;
+      continue;
+    }
     if (look.size > hash_budget_) return size_;
     hash_budget_ -= look.size;
     if (Verified(look).valid()) return offset;

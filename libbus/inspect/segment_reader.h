@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "libbus/format/layout.h"
 #include "libbus/format/record.h"
 #include "libbus/format/word.h"
 #include "libbus/inspect/file.h"
@@ -37,8 +38,10 @@ struct Look {
 
 class SegmentReader {
  public:
-  // `size`: how many bytes of the file belong to the segment, at most file.size().
-  SegmentReader(const File& file, format::TopicSeed seed, uint64_t base, uint64_t size);
+  // `size`: how many bytes of the file belong to the segment, at most file.size(). `sealed`: what recovery has sealed
+  // off; Resync finds nothing there, even where the END that stood before it is lost.
+  SegmentReader(const File& file, format::TopicSeed seed, uint64_t base, uint64_t size,
+                std::vector<format::EpochEntry> sealed = {});
 
   uint64_t base() const { return base_; }
   uint64_t size() const { return size_; }
@@ -66,6 +69,8 @@ class SegmentReader {
   format::Word FreshWord(uint64_t offset);
   format::Word CachedWord(uint64_t offset);
   Look Verified(Look look);
+  // Where the range ends that was sealed off and holds `offset`; nothing if none does.
+  std::optional<uint64_t> SealedUpTo(uint64_t offset) const;
   bool StillThere(const Look& look) { return FreshWord(look.offset) == look.word; }
   void Fill(uint64_t offset);
 
@@ -74,6 +79,7 @@ class SegmentReader {
   uint64_t base_;
   uint64_t size_;
   uint64_t hash_budget_;  // bytes that Resync may still hash
+  std::vector<format::EpochEntry> sealed_;
   absl::Status status_;
   std::vector<std::byte> window_;
   uint64_t window_offset_ = 0;

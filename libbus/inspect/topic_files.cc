@@ -136,6 +136,11 @@ Control ReadControl(const File& file) {
   return control;
 }
 
+std::vector<format::EpochEntry> SealedRanges(const Control& control) {
+  if (!control.record) return {};
+  return {control.record->epochs, control.record->epochs + control.record->epoch_entries};
+}
+
 absl::StatusOr<TopicFiles> OpenTopicFiles(const std::string& bus, std::string_view topic) {
   if (auto status = CheckTopicName(topic); !status.ok()) return status;
   TopicFiles files;

@@ -55,6 +55,9 @@ struct Control {
 // A copy that does not verify is read again: somebody may be writing it.
 Control ReadControl(const File& file);
 
+// The ranges that recovery has sealed off, as far as they are noted; none where no copy verifies.
+std::vector<format::EpochEntry> SealedRanges(const Control& control);
+
 // Everything that must be known to read a topic.
 struct TopicFiles {
   std::string path;

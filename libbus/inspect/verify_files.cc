@@ -6,6 +6,7 @@
 
 #include "libbus/inspect/findings.h"
 #include "libbus/inspect/picture.h"
+#include "libbus/log/sync.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::inspect {
@@ -86,39 +87,100 @@ absl::StatusOr<std::optional<File>> VerifyPage(const TopicFiles& files, const ch
   return std::optional<File>(*std::move(file));
 }
 
-// What differs from where the topic was written; empty: nothing.
-std::string MovedText(const TopicFiles& files, const std::optional<File>& locks) {
+// Adds `what` to a list in words.
+void AddIf(bool differs, std::string_view what, std::string& text) {
+  if (differs) text += fmt::format("{}{}", text.empty() ? "" : ", ", what);
+}
+
+// Which files are not those that were made here; empty: none.
+std::string CopiedText(const TopicFiles& files, const std::optional<File>& locks) {
   const auto& control = files.control;
   std::string text;
-  const auto add = [&](bool differs, std::string_view what) {
-    if (differs) text += fmt::format("{}{}", text.empty() ? "" : ", ", what);
-  };
   if (control.header) {
-    add(control.header->control_inode != files.control_file->inode(), "inode of control");
-    add(locks && control.header->locks_inode != locks->inode(), "inode of locks");
-  }
-  const bool open = control.record && control.record->state == uint32_t(format::ControlState::kOpen);
-  if (open) {
-    add(control.record->device != files.control_file->device(), "device");
-    add(FormatBootId(control.record->boot_id) != BootId(), "boot");
+    AddIf(control.header->control_inode != files.control_file->inode(), "inode of control", text);
+    AddIf(locks && control.header->locks_inode != locks->inode(), "inode of locks", text);
   }
   for (const SegmentName& segment : files.segments) {
     const auto file = File::Open(segment.path);
     const auto header = file.ok() ? file->Get<format::SegmentHeader>(0) : std::nullopt;
     const bool right = header && header->checksum == format::FileChecksum(*header);
     if (!right || header->inode == file->inode()) continue;
-    add(true, "inodes of segments");
+    AddIf(true, "inodes of segments", text);
     break;
   }
   return text;
 }
 
+// What differs from when it was opened, if it was not closed since; empty: nothing, or it was.
+std::string MovedText(const TopicFiles& files) {
+  const auto& record = files.control.record;
+  std::string text;
+  if (!record || record->state != uint32_t(format::ControlState::kOpen)) return text;
+  AddIf(record->device != files.control_file->device(), "device", text);
+  AddIf(FormatBootId(record->boot_id) != BootId(), "boot", text);
+  return text;
+}
+
 void VerifyContinuity(const TopicFiles& files, const std::optional<File>& locks, Findings& findings) {
-  const std::string moved = MovedText(files, locks);
+  const std::string copied = CopiedText(files, locks);
+  if (!copied.empty()) {
+    findings.Note(files.path, fmt::format("a copy (other {}): readers may read it, writers are refused until \"bus "
+                                          "recover {} --apply\" makes it a log of its own",
+                                          copied, files.name));
+    return;
+  }
+  const std::string moved = MovedText(files);
   if (moved.empty()) return;
-  findings.Note(files.path, fmt::format("not where it was written, or left open by a power loss (other {}): a copy is "
-                                        "read, writers are refused",
-                                        moved));
+  findings.Note(files.path,
+                fmt::format("not closed in order, and since then another {}: the next writer seals off what was not "
+                            "durable (see \"bus recover {} --dry-run\")",
+                            moved, files.name));
+}
+
+// The base in the name of a mark, nothing if it is named otherwise.
+std::optional<uint64_t> ParseMarkName(std::string_view name) {
+  if (!name.ends_with(".failed")) return std::nullopt;
+  const auto base = ParseSegmentName(fmt::format("{}.seg", name.substr(0, name.size() - 7)));
+  return base && log::SyncFailedName(*base) == name ? base : std::nullopt;
+}
+
+// A mark counts by its name: what stands in it is for people.
+void VerifyMark(const TopicFiles& files, const std::string& path, uint64_t base, Findings& findings) {
+  const auto file = File::Open(path);
+  const auto mark = file.ok() ? file->Get<format::SyncFailedFile>(0) : std::nullopt;
+  const bool right = mark && mark->checksum == format::FileChecksum(*mark);
+  const std::string why =
+      right ? fmt::format(" at {} ({})", FormatTime(mark->time), SyncErrorText(mark->error)) : std::string();
+  findings.Tell({.damage = true,
+                 .file = path,
+                 .position = Position{base},
+                 .what = fmt::format("the segment could not be written to the disk{}: nothing from {} on is durable "
+                                     "until \"bus recover {} --apply\" has written it anew",
+                                     why, base, files.name),
+                 .reader = "all of it, as long as this machine runs"});
+}
+
+bool IsKnownName(const std::string& name) {
+  return name == "control" || name == "locks" || name == "sleep" || ParseSegmentName(name).has_value();
+}
+
+// Marks of failed syncs, and files that are not a topic's.
+absl::Status VerifyOtherFiles(const TopicFiles& files, Findings& findings) {
+  LIBBUS_ASSIGN_OR_RETURN(auto names, platform::ListDirectory(files.path));
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const std::string path = fmt::format("{}/{}", files.path, name);
+    if (const auto base = ParseMarkName(name)) {
+      VerifyMark(files, path, *base, findings);
+    } else if (name.starts_with(".new-")) {
+      findings.Note(path, "left by a recovery that was killed: nobody reads it, and the next one replaces it");
+    } else if (name.starts_with(".")) {
+      findings.Note(path, "in the making, or left by a process that was killed: nobody reads it");
+    } else if (!IsKnownName(name)) {
+      findings.Note(path, "not a file of a topic: nobody reads it");
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -129,7 +191,7 @@ absl::Status VerifyTopicFiles(const TopicFiles& files, Findings& findings) {
                           VerifyPage<format::LocksFile>(files, "locks", format::kLocksMagic, findings));
   LIBBUS_RETURN_IF_ERROR(VerifyPage<format::SleepFile>(files, "sleep", format::kSleepMagic, findings).status());
   VerifyContinuity(files, locks, findings);
-  return absl::OkStatus();
+  return VerifyOtherFiles(files, findings);
 }
 
 }  // namespace libbus::inspect

@@ -13,6 +13,12 @@ namespace {
 
 using format::Verdict;
 
+std::string RecoveringText(const format::ControlRecord& record) {
+  const std::string seals =
+      record.cause == 0 ? "" : fmt::format(", sealing ({})", EndCauseName(static_cast<uint8_t>(record.cause)));
+  return fmt::format("state recovering{}: a recovery is at work, or the next writer ends what one has begun", seals);
+}
+
 class LogCheck {
  public:
   LogCheck(const TopicFiles& files, Findings& findings)
@@ -27,6 +33,7 @@ class LogCheck {
   absl::Status Walk(size_t index, const File& file, SegmentReader& reader);
   uint64_t Step(size_t index, const File& file, SegmentReader& reader, const Look& look);
   uint64_t Data(const File& file, const SegmentReader& reader, const Look& look);
+  void End(const File& file, const SegmentReader& reader, const Look& look);
   uint64_t Free(size_t index, const File& file, SegmentReader& reader, const Look& look);
   uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what);
   bool Entered(size_t index) const;
@@ -73,7 +80,7 @@ absl::Status LogCheck::Segment(size_t index) {
   if (!identity.usable) return absl::OkStatus();
   Link(file, identity.base);
   expected_ = identity.base + (identity.problem.empty() ? identity.header->file_size : file.size());
-  SegmentReader reader(file, identity.seed, identity.base, identity.size);
+  SegmentReader reader(file, identity.seed, identity.base, identity.size, SealedRanges(files_.control));
   return Walk(index, file, reader);
 }
 
@@ -144,7 +151,7 @@ uint64_t LogCheck::Step(size_t index, const File& file, SegmentReader& reader, c
       if (!open_at_) open_at_ = reader.base() + look.offset;
       break;
     case Verdict::kEnd:
-      sealed_ = true;
+      End(file, reader, look);
       break;
     case Verdict::kFree:
       return Free(index, file, reader, look);
@@ -165,6 +172,21 @@ uint64_t LogCheck::Data(const File& file, const SegmentReader& reader, const Loo
                                : "its attributes do not fit";
   Damage(file, reader.base(), look.offset, what, reader.base() + next);
   return next;
+}
+
+// What recovery sealed off is a loss perhaps, but the log is whole: readers are told.
+void LogCheck::End(const File& file, const SegmentReader& reader, const Look& look) {
+  sealed_ = true;
+  const uint8_t cause = look.word.flags();
+  if (cause == format::kEndRolled) return;
+  const uint64_t from = reader.base() + look.offset;
+  findings_.Tell({.damage = false,
+                  .file = file.path(),
+                  .offset = look.offset,
+                  .position = Position{from},
+                  .what = fmt::format("sealed by recovery ({}): what was not durable from {} to {} does not count",
+                                      EndCauseName(cause), from, from + look.size),
+                  .reader = fmt::format("a gap ({}) from {} on", EndCauseName(cause), from)});
 }
 
 uint64_t LogCheck::Free(size_t index, const File& file, SegmentReader& reader, const Look& look) {
@@ -219,10 +241,10 @@ void LogCheck::Tail() {
                     .what = fmt::format("{} reserved and not committed, the first by slot {}: normal while a producer "
                                         "fills it, or after a kill",
                                         findings_.report().open, open_owner_)});
-  } else if (state == format::ControlState::kOpen || state == format::ControlState::kRecovering) {
-    findings_.Note(files_.path, fmt::format("state {}: normal while a writer is attached, or after a kill",
-                                            ControlStateName(record->state)));
+  } else if (state == format::ControlState::kOpen) {
+    findings_.Note(files_.path, "state open: normal while a writer is attached, or after a kill");
   }
+  if (state == format::ControlState::kRecovering) findings_.Note(files_.path, RecoveringText(*record));
 }
 
 }  // namespace

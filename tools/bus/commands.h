@@ -15,6 +15,7 @@ void AddCatCommand(CLI::App& app, Tool& tool);  // cat, tail
 void AddDumpCommand(CLI::App& app, Tool& tool);
 void AddInfoCommand(CLI::App& app, Tool& tool);
 void AddVerifyCommand(CLI::App& app, Tool& tool);
+void AddRecoverCommand(CLI::App& app, Tool& tool);
 void AddBenchCommand(CLI::App& app, Tool& tool);
 
 }  // namespace bustool

@@ -22,6 +22,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddDumpCommand(app, tool);
   AddInfoCommand(app, tool);
   AddVerifyCommand(app, tool);
+  AddRecoverCommand(app, tool);
   AddBenchCommand(app, tool);
 }
 
