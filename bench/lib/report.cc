@@ -19,20 +19,6 @@ struct Summary {
   Latency latency;
 };
 
-template <typename Field>
-uint64_t MedianOf(const std::vector<Latency>& rounds, Field field) {
-  std::vector<uint64_t> values;
-  values.reserve(rounds.size());
-  for (const Latency& round : rounds) values.push_back(round.*field);
-  return Median(std::move(values));
-}
-
-Latency Combine(const std::vector<Latency>& rounds) {
-  const auto longer = [](const Latency& a, const Latency& b) { return a.max_ns < b.max_ns; };
-  return {MedianOf(rounds, &Latency::p50_ns), MedianOf(rounds, &Latency::p90_ns), MedianOf(rounds, &Latency::p99_ns),
-          std::max_element(rounds.begin(), rounds.end(), longer)->max_ns};
-}
-
 Summary SummaryOf(const ContenderResult& result) {
   const auto [lowest, highest] = std::minmax_element(result.rates.begin(), result.rates.end());
   return {Median(result.rates), *lowest, *highest, Combine(result.latencies)};

@@ -1,19 +1,14 @@
 #include "bench/lib/runner.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <new>
-#include <system_error>
 #include <utility>
 
 #include "bench/lib/content.h"
 #include "bench/lib/processes.h"
-#include "bench/lib/shared.h"
+#include "bench/lib/run_area.h"
+#include "bench/lib/scratch.h"
 #include "bench/lib/sides.h"
 
 namespace libbus::bench {
@@ -24,121 +19,33 @@ constexpr size_t kHeaderBytes = 24;
 constexpr uint64_t kSpinSamples = 10'000;
 constexpr uint64_t kParkSamples = 3'000;
 
-// A directory in `parent`, empty; gone when this goes.
-class ScratchDirectory {
- public:
-  static absl::StatusOr<ScratchDirectory> Make(const std::string& parent) {
-    std::string path = parent + "/bus-bench-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) {
-      const auto text = fmt::format("{}: cannot make a directory: {}", parent, std::strerror(errno));
-      return errno == ENOENT ? absl::NotFoundError(text) : absl::FailedPreconditionError(text);
-    }
-    return ScratchDirectory(std::move(path));
-  }
-  ScratchDirectory(ScratchDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  ~ScratchDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
+// Of all consumers, one after the other, where the run is paced.
+uint64_t Delays(const Run& run) { return run.paced() ? run.total() * run.consumers : 0; }
 
-  const std::string& path() const { return path_; }
+ProducerSide ProducerSideOf(RunArea& area, uint32_t index) { return {index, area.start(), area.done()}; }
 
- private:
-  explicit ScratchDirectory(std::string path) : path_(std::move(path)) {}
-
-  std::string path_;
-};
-
-// What the processes of a run and their parent share: barriers, reports, delays.
-class RunArea {
- public:
-  static absl::StatusOr<RunArea> Make(const Run& run) {
-    const uint64_t delays = run.paced() ? run.total() * run.consumers : 0;
-    const uint64_t processes = run.producers + run.consumers;
-    auto memory = Mapping::Anonymous(kReportsAt + processes * sizeof(ProcessReport) + delays * sizeof(uint64_t));
-    if (!memory.ok()) return memory.status();
-    if (auto ready = memory->PopulateForWriting(); !ready.ok()) return ready;
-    return RunArea(*std::move(memory), run);
-  }
-
-  ProcessReport* report(uint32_t process) {
-    return reinterpret_cast<ProcessReport*>(memory_.data() + kReportsAt) + process;
-  }
-  ProcessReport* consumer_report(uint32_t consumer) { return report(producers_ + consumer); }
-
-  ProducerSide producer_side(uint32_t index) { return {index, start(), done()}; }
-  ConsumerSide consumer_side(uint32_t index) {
-    return {index, start(), done(), consumer_report(index), delays().subspan(index * total_, paced_ ? total_ : 0)};
-  }
-
-  // Of all consumers, one after the other.
-  std::span<uint64_t> delays() {
-    auto* first = reinterpret_cast<uint64_t*>(report(producers_ + consumers_));
-    return {first, paced_ ? total_ * consumers_ : 0};
-  }
-
-  void CatchUp() { static_cast<void>(memory_.PopulateForWriting()); }
-
- private:
-  static constexpr size_t kReportsAt = 256;
-
-  RunArea(Mapping memory, const Run& run)
-      : memory_(std::move(memory)),
-        producers_(run.producers),
-        consumers_(run.consumers),
-        total_(run.paced() ? run.total() : 0),
-        paced_(run.paced()) {
-    new (memory_.data()) Barrier(producers_ + consumers_);
-    new (memory_.data() + 128) Barrier(producers_ + consumers_);
-    for (uint32_t i = 0; i < producers_ + consumers_; ++i) new (report(i)) ProcessReport;
-  }
-
-  Barrier* start() { return reinterpret_cast<Barrier*>(memory_.data()); }
-  Barrier* done() { return reinterpret_cast<Barrier*>(memory_.data() + 128); }
-
-  Mapping memory_;
-  uint32_t producers_;
-  uint32_t consumers_;
-  uint64_t total_;
-  bool paced_;
-};
-
-int Report(const absl::Status& status, ProcessReport& report) {
-  if (status.ok()) return 0;
-  const std::string text(status.message());
-  std::memcpy(report.error, text.data(), std::min(text.size(), sizeof(report.error) - 1));
-  return 1;
+ConsumerSide ConsumerSideOf(const Run& run, RunArea& area, uint32_t index) {
+  const uint64_t own = run.paced() ? run.total() : 0;
+  return {index, area.start(), area.done(), area.consumer_report(index), area.delays().subspan(index * own, own)};
 }
 
 absl::Status StartAll(const Run& run, Contender& contender, RunArea& area, ProcessGroup& group) {
   for (uint32_t i = 0; i < run.consumers; ++i) {
     auto started = group.Start(fmt::format("consumer {}", i), [&] {
       area.CatchUp();
-      auto side = area.consumer_side(i);
-      return Report(contender.Consume(run, side), *side.report);
+      auto side = ConsumerSideOf(run, area, i);
+      return RunArea::Report(contender.Consume(run, side), *side.report);
     });
     if (!started.ok()) return started;
   }
   for (uint32_t i = 0; i < run.producers; ++i) {
     auto started = group.Start(fmt::format("producer {}", i), [&] {
-      auto side = area.producer_side(i);
-      return Report(contender.Produce(run, side), *area.report(i));
+      auto side = ProducerSideOf(area, i);
+      return RunArea::Report(contender.Produce(run, side), *area.producer_report(i));
     });
     if (!started.ok()) return started;
   }
   return absl::OkStatus();
-}
-
-// The children's own words where they left any.
-absl::Status Explain(const absl::Status& status, const Run& run, RunArea& area) {
-  for (uint32_t i = 0; i < run.producers + run.consumers; ++i) {
-    const std::string_view error = area.report(i)->error;
-    if (error.empty()) continue;
-    const bool producer = i < run.producers;
-    return absl::InternalError(
-        fmt::format("{} {}: {}", producer ? "producer" : "consumer", producer ? i : i - run.producers, error));
-  }
-  return status;
 }
 
 absl::Status CheckCounts(const Run& run, RunArea& area) {
@@ -164,7 +71,7 @@ absl::Status RunProcesses(const Run& run, Contender& contender, RunArea& area, c
   status = StartAll(run, contender, area, group);
   if (status.ok()) status = group.Wait(stopped);
   if (status.ok()) return CheckCounts(run, area);
-  return absl::IsCancelled(status) ? status : Explain(status, run, area);
+  return absl::IsCancelled(status) ? status : area.Explain(status);
 }
 
 // One run with files of its own; the result goes to its contender.
@@ -172,7 +79,7 @@ absl::Status RunOnce(Run run, const CaseOptions& options, Contender& contender, 
   auto scratch = ScratchDirectory::Make(options.directory);
   if (!scratch.ok()) return scratch.status();
   run.directory = scratch->path();
-  auto area = RunArea::Make(run);
+  auto area = RunArea::Make(run.producers, run.consumers, Delays(run));
   if (!area.ok()) return area.status();
   const auto status = RunProcesses(run, contender, *area, options.stopped);
   contender.Discard();

@@ -14,7 +14,9 @@ struct ProcessReport {
   uint64_t verified = 0;     // consumers: records read and found right
   uint64_t started_ns = 0;   // when the barrier opened
   uint64_t finished_ns = 0;  // after the last record
-  char error[496] = {};      // empty: none
+  uint64_t written = 0;      // durable runs: bytes that it had the kernel write
+  uint64_t syncs = 0;        // durable runs: how many there had been before the start
+  char error[480] = {};      // empty: none
 };
 
 struct ProducerSide {

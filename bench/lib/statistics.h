@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace libbus::bench {
@@ -36,6 +37,18 @@ struct Latency {
 inline Latency Summarise(std::span<uint64_t> delays) {
   std::sort(delays.begin(), delays.end());
   return {Percentile(delays, 0.5), Percentile(delays, 0.9), Percentile(delays, 0.99), delays.back()};
+}
+
+// Of several rounds: medians, but for the worst delay of all. REQUIRES: not empty.
+inline Latency Combine(const std::vector<Latency>& rounds) {
+  const auto median = [&](uint64_t Latency::*field) {
+    std::vector<uint64_t> values;
+    for (const Latency& round : rounds) values.push_back(round.*field);
+    return Median(std::move(values));
+  };
+  uint64_t worst = 0;
+  for (const Latency& round : rounds) worst = std::max(worst, round.max_ns);
+  return {median(&Latency::p50_ns), median(&Latency::p90_ns), median(&Latency::p99_ns), worst};
 }
 
 }  // namespace libbus::bench

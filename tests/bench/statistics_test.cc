@@ -33,5 +33,13 @@ TEST(Summarise, SortsFirst) {
   EXPECT_EQ(latency.max_ns, 1000u);
 }
 
+TEST(Combine, TakesMediansButTheWorst) {
+  const Latency latency = Combine({{1, 2, 30, 400}, {3, 4, 10, 900}, {2, 9, 20, 100}});
+  EXPECT_EQ(latency.p50_ns, 2u);
+  EXPECT_EQ(latency.p90_ns, 4u);
+  EXPECT_EQ(latency.p99_ns, 20u);
+  EXPECT_EQ(latency.max_ns, 900u);
+}
+
 }  // namespace
 }  // namespace libbus::bench

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/disk.h"
+
 namespace {
 
 struct Outcome {
@@ -35,8 +37,8 @@ std::string BusProgram() { return std::string(LIBBUS_BIN_DIR) + "/bus"; }
 
 class BenchTest : public testing::Test {
  protected:
-  BenchTest() {
-    directory_ = (std::filesystem::temp_directory_path() / "libbus-test-XXXXXX").string();
+  explicit BenchTest(const std::string& parent = std::filesystem::temp_directory_path()) {
+    directory_ = parent + "/libbus-test-XXXXXX";
     if (mkdtemp(directory_.data()) == nullptr) abort();
   }
   ~BenchTest() override { std::filesystem::remove_all(directory_); }
@@ -122,13 +124,76 @@ TEST_F(BenchTest, PrintsATable) {
 }
 
 TEST_F(BenchTest, RefusesWhatItCannotDo) {
-  for (const char* arguments : {"--mode exclusive", "--wait sleep", "--size 8", "--size 17000000", "--producers 0",
-                                "--consumers 65", "--rounds 0", "--size 65536 --records 100000", "surplus"}) {
+  for (const char* arguments :
+       {"--mode exclusive", "--wait sleep", "--size 8", "--size 17000000", "--producers 0", "--consumers 65",
+        "--rounds 0", "--size 65536 --records 100000", "surplus", "--durable --wait spin", "--durable --consumers 1",
+        "--durable --mode exclusive", "--durable --size 8", "--durable --producers 0", "--durable --producers 65"}) {
     const auto outcome = Bench(arguments);
     EXPECT_EQ(outcome.code, 2) << arguments << ": " << outcome.output;
     EXPECT_EQ(Lines(outcome.output).size(), 1u) << arguments << ": " << outcome.output;
   }
   EXPECT_TRUE(DirectoryIsEmpty());
+}
+
+class DurableBenchTest : public BenchTest {
+ protected:
+  DurableBenchTest() : BenchTest(libbus::test::DiskParent()) {}
+};
+
+void ExpectFigures(const std::string& json, const std::string& prefix) {
+  for (const char* key : {"msgs_per_s", "p50_ns", "p99_ns", "max_ns", "syncs_per_record", "written_per_record"}) {
+    EXPECT_GT(NumberOf(json, prefix + key), 0) << prefix << key << " in " << json;
+  }
+  EXPECT_LE(NumberOf(json, prefix + "p50_ns"), NumberOf(json, prefix + "p99_ns")) << json;
+  EXPECT_LE(NumberOf(json, prefix + "p99_ns"), NumberOf(json, prefix + "max_ns")) << json;
+}
+
+TEST_F(DurableBenchTest, ReportsEveryKey) {
+  const auto outcome = Bench("--durable --json --size 100 --producers 3 --rounds 2 --records 300");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  const auto lines = Lines(outcome.output);
+  ASSERT_EQ(lines.size(), 2u) << outcome.output;
+  for (const std::string& json : lines) {
+    EXPECT_EQ(NumberOf(json, "size"), 100) << json;
+    EXPECT_EQ(NumberOf(json, "producers"), 3) << json;
+    EXPECT_EQ(NumberOf(json, "rounds"), 2) << json;
+    EXPECT_EQ(NumberOf(json, "records"), 300) << json;
+    ExpectFigures(json, "");
+  }
+  EXPECT_NE(lines[0].find("\"sync\":\"each\""), std::string::npos) << lines[0];
+  EXPECT_LE(NumberOf(lines[0], "syncs_per_record"), 2) << lines[0];
+  for (const std::string reference : {"mmap_fdatasync", "write_fdatasync"}) {
+    ExpectFigures(lines[0], reference + "_");
+    EXPECT_EQ(NumberOf(lines[0], reference + "_syncs_per_record"), 1) << lines[0];
+    EXPECT_GT(NumberOf(lines[0], "ratio_to_" + reference), 0) << lines[0];
+  }
+  EXPECT_NE(lines[1].find("\"sync\":\"10ms\""), std::string::npos) << lines[1];
+  EXPECT_EQ(NumberOf(lines[1], "samples"), 300) << lines[1];
+  EXPECT_LT(NumberOf(lines[1], "syncs_per_record"), 1) << lines[1];
+  EXPECT_TRUE(DirectoryIsEmpty());
+}
+
+TEST_F(DurableBenchTest, RunsEachSizeAndNumberOfProducers) {
+  const auto outcome = Bench("--durable --rounds 1 --records 32");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  for (const char* title : {"64 B, 1 producer, sync each: 1 round of 32 records", "64 B, 4 producers, sync each",
+                            "64 B, 16 producers, sync 10ms", "1024 B, 1 producer, sync 10ms",
+                            "1024 B, 4 producers, sync each", "1024 B, 16 producers, sync each"}) {
+    EXPECT_NE(outcome.output.find(title), std::string::npos) << title << " in\n" << outcome.output;
+  }
+  for (const char* name : {"\n  libbus ", "\n  mmap_fdatasync ", "\n  write_fdatasync "}) {
+    EXPECT_NE(outcome.output.find(name), std::string::npos) << name << " in\n" << outcome.output;
+  }
+}
+
+TEST(DurableBench, IsRefusedInMemory) {
+  const std::string memory = libbus::test::MemoryParent();
+  if (memory.empty()) GTEST_SKIP() << "needs a tmpfs at /dev/shm";
+  const auto outcome =
+      RunShell(fmt::format("{} bench --dir {} --durable --size 64 --records 10 2>&1", BusProgram(), memory));
+  EXPECT_EQ(outcome.code, 1) << outcome.output;
+  EXPECT_EQ(Lines(outcome.output).size(), 1u) << outcome.output;
+  EXPECT_NE(outcome.output.find("it is volatile"), std::string::npos) << outcome.output;
 }
 
 TEST_F(BenchTest, NamesADirectoryThatIsNotThere) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/lib/durable.h"
 #include "bench/lib/report.h"
 #include "bench/lib/runner.h"
 #include "tools/bus/commands.h"
@@ -18,16 +19,21 @@ namespace {
 namespace bench = libbus::bench;
 
 constexpr uint64_t kSizes[] = {64, 1024, 65536};
+constexpr uint64_t kDurableSizes[] = {64, 1024};
+constexpr uint32_t kDurableProducers[] = {1, 4, 16};
 
 struct BenchOptions {
   std::string size;
   std::string wait;
   std::string mode = "shared";
+  bool durable = false;
+  std::optional<uint32_t> producers;
   bench::CaseOptions common;
 };
 
 absl::StatusOr<std::vector<uint64_t>> SizesOf(const BenchOptions& options) {
-  if (options.size.empty()) return std::vector<uint64_t>(std::begin(kSizes), std::end(kSizes));
+  if (options.size.empty() && options.durable) return std::vector(std::begin(kDurableSizes), std::end(kDurableSizes));
+  if (options.size.empty()) return std::vector(std::begin(kSizes), std::end(kSizes));
   const auto size = ParseSize(options.size);
   if (!size.ok()) return size.status();
   return std::vector<uint64_t>{*size};
@@ -42,7 +48,6 @@ absl::StatusOr<std::vector<libbus::Wait>> WaitsOf(const BenchOptions& options) {
 
 // One for each size and wait. All are checked before the first one runs.
 absl::StatusOr<std::vector<bench::CaseOptions>> CasesOf(const BenchOptions& options) {
-  if (options.mode != "shared") return UsageError(fmt::format("--mode {}: use shared", options.mode));
   const auto sizes = SizesOf(options);
   if (!sizes.ok()) return sizes.status();
   const auto waits = WaitsOf(options);
@@ -52,6 +57,7 @@ absl::StatusOr<std::vector<bench::CaseOptions>> CasesOf(const BenchOptions& opti
     for (const libbus::Wait wait : *waits) {
       bench::CaseOptions one = options.common;
       one.size = size;
+      one.producers = options.producers.value_or(1);
       one.wait = wait;
       one.stopped = Interrupted;
       if (const auto checked = bench::CheckOptions(one); !checked.ok()) {
@@ -63,18 +69,72 @@ absl::StatusOr<std::vector<bench::CaseOptions>> CasesOf(const BenchOptions& opti
   return cases;
 }
 
+// What a case has to say, one after the other. False: nobody reads it.
+class Reports {
+ public:
+  explicit Reports(const Tool& tool) : json_(tool.json) {}
+
+  bool Print(const std::string& text, const std::string& json) {
+    if (!std::exchange(first_, false) && !json_) Stdout().Write("\n");
+    Stdout().Write(json_ ? json : text);
+    return Stdout().Flush();
+  }
+
+ private:
+  bool json_;
+  bool first_ = true;
+};
+
 int Bench(const Tool& tool, const BenchOptions& options) {
   const auto cases = CasesOf(options);
   BUS_FAIL_IF_ERROR(cases.status());
-  bool first = true;
+  Reports reports(tool);
   for (const bench::CaseOptions& one : *cases) {
     const auto result = bench::RunCase(one, bench::AllContenders());
     BUS_FAIL_IF_ERROR(result.status());
-    if (!std::exchange(first, false) && !tool.json) Stdout().Write("\n");
-    Stdout().Write(tool.json ? bench::JsonReport(*result) : bench::TextReport(*result));
-    if (!Stdout().Flush()) break;
+    if (!reports.Print(bench::TextReport(*result), bench::JsonReport(*result))) break;
   }
   return kOk;
+}
+
+absl::StatusOr<std::vector<bench::DurableOptions>> DurableCasesOf(const BenchOptions& options) {
+  const auto sizes = SizesOf(options);
+  if (!sizes.ok()) return sizes.status();
+  std::vector<uint32_t> producers(std::begin(kDurableProducers), std::end(kDurableProducers));
+  if (options.producers) producers = {*options.producers};
+  std::vector<bench::DurableOptions> cases;
+  for (const uint64_t size : *sizes) {
+    for (const uint32_t count : producers) {
+      cases.push_back({.size = size,
+                       .producers = count,
+                       .rounds = options.common.rounds,
+                       .records = options.common.records,
+                       .directory = options.common.directory,
+                       .stopped = Interrupted});
+      const auto checked = bench::CheckDurableOptions(cases.back());
+      if (!checked.ok()) return UsageError(std::string(checked.message()));
+    }
+  }
+  return cases;
+}
+
+int BenchDurable(const Tool& tool, const BenchOptions& options) {
+  const auto cases = DurableCasesOf(options);
+  BUS_FAIL_IF_ERROR(cases.status());
+  Reports reports(tool);
+  for (const bench::DurableOptions& one : *cases) {
+    for (const auto run : {bench::RunDurableEach, bench::RunDurableByInterval}) {
+      const auto result = run(one);
+      BUS_FAIL_IF_ERROR(result.status());
+      if (!reports.Print(bench::DurableText(*result), bench::DurableJson(*result))) return kOk;
+    }
+  }
+  return kOk;
+}
+
+int BenchEither(const Tool& tool, const BenchOptions& options) {
+  if (options.mode != "shared") return Tool::Fail(UsageError(fmt::format("--mode {}: use shared", options.mode)));
+  return options.durable ? BenchDurable(tool, options) : Bench(tool, options);
 }
 
 }  // namespace
@@ -85,17 +145,24 @@ void AddBenchCommand(CLI::App& app, Tool& tool) {
                                      "measure this machine: libbus beside a ring in memory and two journals, every "
                                      "record verified",
                                      "bus bench --size 64 --wait spin");
-  bench->add_option("--size", options->size, "bytes of a record [64, 1K and 64K]")->type_name("SIZE");
-  bench->add_option("--producers", options->common.producers, "processes that publish [1]")->type_name("N");
-  bench->add_option("--consumers", options->common.consumers, "processes that read, each every record [1]")
+  bench->add_option("--size", options->size, "bytes of a record [64, 1K and 64K; --durable: 64 and 1K]")
+      ->type_name("SIZE");
+  bench->add_option("--producers", options->producers, "processes that publish [1; --durable: 1, 4 and 16]")
       ->type_name("N");
+  auto* consumers =
+      bench->add_option("--consumers", options->common.consumers, "processes that read, each every record [1]")
+          ->type_name("N");
   bench->add_option("--mode", options->mode, "of the topic: shared [shared]")->type_name("MODE");
-  bench->add_option("--wait", options->wait, "what a consumer does that caught up: spin or park [both]")
-      ->type_name("HOW");
+  auto* wait = bench->add_option("--wait", options->wait, "what a consumer does that caught up: spin or park [both]")
+                   ->type_name("HOW");
+  bench->add_flag("--durable", options->durable, "what it costs that a record survives a power loss")
+      ->excludes(consumers)
+      ->excludes(wait);
   bench->add_option("--rounds", options->common.rounds, "how often all take their turn [5]")->type_name("N");
-  bench->add_option("--records", options->common.records, "in an unpaced run [what fits 256 MiB]")->type_name("N");
+  bench->add_option("--records", options->common.records, "in an unpaced run [what fits 256 MiB; --durable: 4000]")
+      ->type_name("N");
   bench->add_option("--dir", options->common.directory, "where the files lie while it runs [.]")->type_name("PATH");
-  tool.OnRun(bench, [&tool, options] { return Bench(tool, *options); });
+  tool.OnRun(bench, [&tool, options] { return BenchEither(tool, *options); });
 }
 
 }  // namespace bustool

@@ -1,0 +1,27 @@
+#include "bench/lib/durable_loop.h"
+
+#include <time.h>
+
+#include <fstream>
+#include <string>
+
+namespace libbus::bench {
+
+uint64_t WrittenBytes() {
+  std::ifstream file("/proc/self/io");
+  std::string name;
+  uint64_t value = 0;
+  while (file >> name >> value) {
+    if (name == "write_bytes:") return value;
+  }
+  return 0;
+}
+
+void SleepUntil(uint64_t due) {
+  const timespec time = {.tv_sec = static_cast<time_t>(due / 1'000'000'000),
+                         .tv_nsec = static_cast<int64_t>(due % 1'000'000'000)};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr) != 0) {
+  }
+}
+
+}  // namespace libbus::bench
