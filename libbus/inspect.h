@@ -151,16 +151,32 @@ struct SlotInfo {
   Position floor;  // where its open walk or claim began; 0: none
 };
 
+// What a recovery sealed off. From and to are the same where it lost nothing and only begins a new segment.
+struct EpochInfo {
+  uint32_t number = 0;
+  std::string cause;  // "power loss", "copied", "other mount", "damage", "sync failed"
+  Position from;
+  Position to;
+};
+
 struct TopicInfo {
   std::string name;
   std::string uuid;
   uint16_t version = 0;
   absl::Time created;
-  TopicOptions options;  // every optional is set, unless the control file is damaged
-  std::string state;     // "open", "clean", "recovering"; "none": never attached; "unknown": no copy verifies
+  TopicOptions options;          // every optional is set, unless the control file is damaged
+  std::optional<Access> access;  // set likewise
+  std::string state;             // "open", "clean", "recovering"; "none": never attached; "unknown": no copy verifies
   uint32_t epoch = 0;
+  // Oldest first; the newest 674.
+  std::vector<EpochInfo> epochs;
   Position first;  // the oldest record kept
   Position end;    // behind the last record, committed or not
+  // D: no power loss takes back what is before it. 0: nothing is known to be durable (a volatile bus, a copy of a bus).
+  Position durable;
+  bool is_volatile = false;                  // its file system lives in memory (tmpfs)
+  uint64_t syncs = 0;                        // how many were begun
+  std::optional<Position> failed_sync = {};  // where the oldest segment begins that could not be written to the disk
   std::vector<SegmentInfo> segments;
   std::vector<SlotInfo> slots;
 };
@@ -170,6 +186,7 @@ struct BusInfo {
   std::string uuid;
   uint16_t version = 0;
   absl::Time created;
+  Access access = Access::kOwner;
   std::vector<std::string> topics;
 };
 

@@ -7,6 +7,9 @@
 #include "libbus/inspect/picture.h"
 #include "libbus/inspect/segment_reader.h"
 #include "libbus/inspect/topic_files.h"
+#include "libbus/log/log.h"
+#include "libbus/log/sync.h"
+#include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
 namespace libbus {
@@ -16,10 +19,10 @@ namespace {
 using format::Verdict;
 
 // Where the words of a segment lead: to a free one, to an END, or past damage to the end.
-SegmentInfo Measure(const File& file, const SegmentIdentity& identity) {
+SegmentInfo Measure(const File& file, const SegmentIdentity& identity, const Control& control) {
   SegmentInfo info{.file = file.path(), .base = identity.base, .size = file.size()};
   info.header_right = identity.problem.empty();
-  SegmentReader reader(file, identity.seed, identity.base, identity.size);
+  SegmentReader reader(file, identity.seed, identity.base, identity.size, SealedRanges(control));
   info.used = format::kSegmentHeaderSize;
   while (info.used < reader.size()) {
     const Look look = reader.WordAt(info.used);
@@ -35,7 +38,7 @@ absl::Status AddSegments(const TopicFiles& files, TopicInfo& info) {
     LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(segment.path));
     LIBBUS_ASSIGN_OR_RETURN(auto identity, IdentifySegment(file, &files.control));
     if (!identity.usable) identity.base = segment.base;
-    info.segments.push_back(Measure(file, identity));
+    info.segments.push_back(Measure(file, identity, files.control));
   }
   return absl::OkStatus();
 }
@@ -63,6 +66,22 @@ void AddSlots(const File& control, const absl::StatusOr<File>& locks, TopicInfo&
   }
 }
 
+// Nothing where a newer version has policies of its own.
+std::optional<SyncPolicy> PolicyOf(const format::ControlHeader& header) {
+  switch (header.sync_policy) {
+    case log::kSyncNone:
+      return SyncPolicy::None();
+    case log::kSyncEach:
+      return SyncPolicy::Each();
+    case log::kSyncByTime:
+      return SyncPolicy::Every(absl::Nanoseconds(static_cast<int64_t>(header.sync_every)));
+    case log::kSyncByBytes:
+      return SyncPolicy::EveryBytes(header.sync_every);
+    default:
+      return std::nullopt;
+  }
+}
+
 void AddControl(const Control& control, TopicInfo& info) {
   if (control.header) {
     info.uuid = log::UuidText(control.header->header.uuid);
@@ -71,12 +90,58 @@ void AddControl(const Control& control, TopicInfo& info) {
     info.options.segment_size = control.header->segment_size;
     info.options.timestamps = static_cast<Timestamps>(control.header->timestamps);
     info.options.claim_timeout = absl::Nanoseconds(control.header->claim_timeout);
+    info.options.sync = PolicyOf(*control.header);
+    info.access = static_cast<Access>(control.header->access);
   }
   const bool written = control.written[0] || control.written[1];
   info.state = written ? "unknown" : "none";
   if (!control.record) return;
   info.state = ControlStateName(control.record->state);
   info.epoch = control.record->epoch;
+  for (const format::EpochEntry& entry : SealedRanges(control)) {
+    info.epochs.push_back(
+        {entry.number, std::string(EndCauseName(entry.cause)), Position{entry.from}, Position{entry.to}});
+  }
+}
+
+// Whether the files are those that the control file and their own headers name: what is known of the disk holds for
+// them, not for a copy, whose files may be of different moments.
+bool AreOriginals(const TopicFiles& files) {
+  if (!files.control.header || !files.control_file) return false;
+  if (files.control.header->control_inode != files.control_file->inode()) return false;
+  const auto locks = File::Open(files.path + "/locks");
+  if (!locks.ok() || locks->inode() != files.control.header->locks_inode) return false;
+  return std::all_of(files.segments.begin(), files.segments.end(), [](const SegmentName& segment) {
+    const auto file = File::Open(segment.path);
+    const auto header = file.ok() ? file->Get<format::SegmentHeader>(0) : std::nullopt;
+    return header && header->inode == file->inode();
+  });
+}
+
+bool IsVolatile(const std::string& path) {
+  const auto directory = platform::OpenDirectory(path);
+  return directory.ok() && platform::Seam::Volatile(directory->fd());
+}
+
+// What is written is noted after it was written, in two places, so the higher of them is true.
+void AddDurable(const TopicFiles& files, TopicInfo& info) {
+  info.is_volatile = IsVolatile(files.path);
+  if (info.is_volatile || !AreOriginals(files)) return;
+  const auto live = files.control_file->Get<format::LiveWords>(format::kLiveOffset);
+  info.durable.offset = std::max(live ? live->durable : 0, files.control.record ? files.control.record->durable : 0);
+  info.durable = std::min(info.durable, info.end);
+}
+
+void AddSyncs(const TopicFiles& files, TopicInfo& info) {
+  for (const SegmentName& segment : files.segments) {
+    const std::string mark = files.path + "/" + log::SyncFailedName(segment.base);
+    if (!info.failed_sync && platform::IdentifyPath(mark).ok()) info.failed_sync = Position{segment.base};
+  }
+  const auto live = files.control_file->Get<format::LiveWords>(format::kLiveOffset);
+  if (live) info.syncs = live->sync_started;
+  if (!live || live->sync_failed == 0) return;
+  const Position marked{live->sync_failed - 1};
+  info.failed_sync = info.failed_sync ? std::min(*info.failed_sync, marked) : marked;
 }
 
 }  // namespace
@@ -89,6 +154,7 @@ absl::StatusOr<BusInfo> InspectBus(const std::string& bus) {
                  .uuid = log::UuidText(identity.header.uuid),
                  .version = identity.header.version,
                  .created = absl::FromUnixNanos(identity.created),
+                 .access = static_cast<Access>(identity.access),
                  .topics = std::move(topics)};
 }
 
@@ -101,7 +167,10 @@ absl::StatusOr<TopicInfo> InspectTopic(const std::string& bus, std::string_view 
   inspect::AddControl(files.control, info);
   LIBBUS_RETURN_IF_ERROR(inspect::AddSegments(files, info));
   inspect::SetEnds(info);
-  if (files.control_file) inspect::AddSlots(*files.control_file, inspect::File::Open(files.path + "/locks"), info);
+  inspect::AddDurable(files, info);
+  if (!files.control_file) return info;
+  inspect::AddSyncs(files, info);
+  inspect::AddSlots(*files.control_file, inspect::File::Open(files.path + "/locks"), info);
   return info;
 }
 
