@@ -97,6 +97,7 @@ Result RunningTool::Wait() {
 }
 
 CliTest::CliTest() { Out({"init", "b"}); }
+CliTest::CliTest(const std::string& parent) : scratch_(parent) { Out({"init", "b"}); }
 
 Result CliTest::Run(const std::vector<std::string>& arguments, std::string_view input,
                     const std::function<void()>& prepare) const {

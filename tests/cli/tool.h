@@ -51,6 +51,8 @@ class RunningTool {
 class CliTest : public ::testing::Test {
  protected:
   CliTest();
+  // `parent`: of the directory.
+  explicit CliTest(const std::string& parent);
 
   std::string Path(const std::string& name) const { return scratch_ / name; }
   // Runs the tool to its end.

@@ -21,6 +21,7 @@ struct CatOptions {
   bool follow = false;
   std::string format = "text";
   std::string gaps = "loss";
+  std::string limit = "committed";
 };
 
 class Cat {
@@ -44,6 +45,7 @@ class Cat {
   std::optional<uint64_t> count_;
   Range range_;
   libbus::Gaps gaps_ = libbus::Gaps::kLoss;
+  libbus::Limit limit_ = libbus::Limit::kCommitted;
   bool json_ = false;
   RecordFormat format_;
   std::string line_;
@@ -60,6 +62,9 @@ absl::Status Cat::Parse() {
   const auto gaps = ParseGaps(options_.gaps);
   if (!gaps.ok()) return gaps.status();
   gaps_ = *gaps;
+  const auto limit = ParseLimit(options_.limit);
+  if (!limit.ok()) return limit.status();
+  limit_ = *limit;
   if (!options_.count.empty()) {
     const auto count = ParseNumber(options_.count);
     if (!count.ok()) return count.status();
@@ -75,7 +80,8 @@ absl::Status Cat::Parse() {
 absl::StatusOr<libbus::Consumer> Cat::Open() const {
   auto topic = tool_.OpenTopic(options_.topic);
   if (!topic.ok()) return topic.status();
-  return topic->NewConsumer({.from = range_.from, .to = range_.to, .wait = libbus::Wait::kSpinThenPark, .gaps = gaps_});
+  return topic->NewConsumer(
+      {.from = range_.from, .to = range_.to, .wait = libbus::Wait::kSpinThenPark, .gaps = gaps_, .limit = limit_});
 }
 
 // What is at hand is printed before there is a wait.
@@ -144,6 +150,10 @@ void AddOptions(CLI::App* command, CatOptions& options) {
       ->type_name("FORMAT");
   command->add_option("--gaps", options.gaps, "which gaps are told: loss, all, or error: stop at the first [loss]")
       ->type_name("KIND");
+  command
+      ->add_option("--limit", options.limit,
+                   "how far is read: committed, or durable: what no power loss takes back [committed]")
+      ->type_name("HOW");
 }
 
 }  // namespace

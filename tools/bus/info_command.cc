@@ -50,6 +50,41 @@ std::string SlotJson(const SlotInfo& slot) {
   return object.Add("floor", slot.floor.offset).Object();
 }
 
+std::string SyncText(const libbus::TopicOptions& options) {
+  return options.sync ? options.sync->ToString() : "unknown";
+}
+
+std::string EpochJson(const libbus::EpochInfo& epoch) {
+  return JsonObject()
+      .Add("number", epoch.number)
+      .Add("cause", epoch.cause)
+      .Add("from", epoch.from.offset)
+      .Add("to", epoch.to.offset)
+      .Object();
+}
+
+std::string EpochsText(const TopicInfo& info) {
+  const libbus::EpochInfo& last = info.epochs.back();
+  return fmt::format("{}, the last in epoch {} from {} to {} ({})", Count(info.epochs.size(), "range"), last.number,
+                     last.from.offset, last.to.offset, last.cause);
+}
+
+void AddSyncJson(const TopicInfo& info, JsonObject& object) {
+  object.Add("sync", SyncText(info.options)).Add("durable", info.durable.offset);
+  object.Add("behind", info.end.offset - info.durable.offset).Add("volatile", info.is_volatile);
+  object.Add("syncs", info.syncs);
+  if (info.failed_sync) object.Add("failed_sync", info.failed_sync->offset);
+}
+
+// How far D is: what is before it no power loss takes back.
+std::string DurableText(const TopicInfo& info) {
+  if (info.is_volatile) return "nothing: the bus lies in memory (tmpfs), it is volatile";
+  if (info.durable.offset == 0) return "not known: the files are a copy, or the control file is damaged";
+  const uint64_t behind = info.end.offset - info.durable.offset;
+  return behind == 0 ? fmt::format("up to {}: all of it", info.durable.offset)
+                     : fmt::format("up to {}, {} behind the end", info.durable.offset, Count(behind, "byte"));
+}
+
 void AddOptionsJson(const libbus::TopicOptions& options, JsonObject& object) {
   if (options.segment_size) object.Add("segment_size", *options.segment_size);
   if (options.timestamps) object.Add("timestamps", TimestampsText(*options.timestamps));
@@ -62,12 +97,15 @@ std::string TopicJson(const TopicInfo& info) {
   JsonObject object;
   object.Add("topic", info.name).Add("uuid", info.uuid).Add("version", info.version).Add("created", info.created);
   AddOptionsJson(info.options, object);
+  if (info.access) object.Add("access", libbus::AccessName(*info.access));
   object.Add("state", info.state).Add("epoch", info.epoch).Add("first", info.first.offset).Add("end", info.end.offset);
+  AddSyncJson(info, object);
   object.Add("producers", Living(info));
-  std::vector<std::string> segments, slots;
+  std::vector<std::string> epochs, segments, slots;
+  for (const libbus::EpochInfo& epoch : info.epochs) epochs.push_back(EpochJson(epoch));
   for (const SegmentInfo& segment : info.segments) segments.push_back(SegmentJson(segment));
   for (const SlotInfo& slot : info.slots) slots.push_back(SlotJson(slot));
-  return object.AddArray("segments", segments).AddArray("slots", slots).Line();
+  return object.AddArray("epochs", epochs).AddArray("segments", segments).AddArray("slots", slots).Line();
 }
 
 void Line(std::string& out, std::string_view name, std::string_view value) {
@@ -118,8 +156,16 @@ std::string TopicText(const TopicInfo& info) {
   Line(out, "version", fmt::format("{}", info.version));
   Line(out, "created", TimeText(info.created));
   out += OptionsText(info.options);
+  Line(out, "access", info.access ? libbus::AccessName(*info.access) : "unknown");
   Line(out, "state", fmt::format("{}, epoch {}", info.state, info.epoch));
+  if (!info.epochs.empty()) Line(out, "sealed off", EpochsText(info));
   Line(out, "positions", fmt::format("{} to {}", info.first.offset, info.end.offset));
+  Line(out, "sync", SyncText(info.options));
+  Line(out, "durable", DurableText(info));
+  if (info.failed_sync) {
+    Line(out, "failed sync",
+         fmt::format("from {} on nothing is durable: see bus recover {} --apply", info.failed_sync->offset, info.name));
+  }
   return out + SegmentsText(info) + SlotsText(info);
 }
 
@@ -130,20 +176,24 @@ int InfoTopic(const Tool& tool, const std::string& bus, const std::string& topic
   return kOk;
 }
 
+std::string TopicLine(const TopicInfo& info) {
+  return fmt::format("{}: positions {} to {}, {}, {} bytes, {}, sync {}, durable {}", info.name, info.first.offset,
+                     info.end.offset, Count(info.segments.size(), "segment"), Bytes(info), info.state,
+                     SyncText(info.options), DurableText(info));
+}
+
 std::string BusText(const libbus::BusInfo& info) {
   std::string out;
   Line(out, "bus", info.path);
   Line(out, "uuid", info.uuid);
   Line(out, "version", fmt::format("{}", info.version));
   Line(out, "created", TimeText(info.created));
+  Line(out, "access", libbus::AccessName(info.access));
   Line(out, "topics", fmt::format("{}", info.topics.size()));
   for (const std::string& topic : info.topics) {
     const auto detail = libbus::InspectTopic(info.path, topic);
     Line(out, "",
-         detail.ok()
-             ? fmt::format("{}: positions {} to {}, {}, {} bytes, {}", topic, detail->first.offset, detail->end.offset,
-                           Count(detail->segments.size(), "segment"), Bytes(*detail), detail->state)
-             : fmt::format("{}: {}", topic, std::string(detail.status().message())));
+         detail.ok() ? TopicLine(*detail) : fmt::format("{}: {}", topic, std::string(detail.status().message())));
   }
   return out;
 }
@@ -156,6 +206,7 @@ std::string BusJson(const libbus::BusInfo& info) {
       .Add("uuid", info.uuid)
       .Add("version", info.version)
       .Add("created", info.created)
+      .Add("access", libbus::AccessName(info.access))
       .AddArray("topics", topics)
       .Line();
 }

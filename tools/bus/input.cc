@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,7 @@ absl::StatusOr<Input> Input::Open(const std::string& path) {
 Input::Input(Input&& other) noexcept
     : name_(std::move(other.name_)),
       fd_(std::exchange(other.fd_, -1)),
+      before_waits_(std::move(other.before_waits_)),
       count_(other.count_),
       buffer_(std::move(other.buffer_)),
       used_(other.used_) {}
@@ -36,8 +38,17 @@ Input::~Input() {
   if (fd_ > STDIN_FILENO) ::close(fd_);
 }
 
+// False if a read would wait. Files and the end of an input do not.
+bool Input::HasMore() const {
+  pollfd ready = {.fd = fd_, .events = POLLIN, .revents = 0};
+  return ::poll(&ready, 1, 0) != 0;
+}
+
 // Reads what is there; false at the end.
 absl::StatusOr<bool> Input::More() {
+  if (before_waits_ && !HasMore()) {
+    if (auto status = before_waits_(); !status.ok()) return status;
+  }
   buffer_.erase(0, std::exchange(used_, 0));
   const size_t before = buffer_.size();
   buffer_.resize(before + kPart);

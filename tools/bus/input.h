@@ -5,6 +5,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace bustool {
@@ -16,6 +17,9 @@ class Input {
   Input(Input&& other) noexcept;
   Input& operator=(Input&&) = delete;
   ~Input();
+
+  // Called whenever nothing is there to be read yet, before waiting for it. What is not OK ends the reading.
+  void BeforeWaits(std::function<absl::Status()> action) { before_waits_ = std::move(action); }
 
   const std::string& name() const { return name_; }
   // How many pieces were read, for messages: the number of the one read last.
@@ -32,11 +36,13 @@ class Input {
  private:
   Input(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
   absl::StatusOr<bool> More();
+  bool HasMore() const;
   absl::StatusOr<bool> Have(size_t size);
   void Take(size_t size, std::string& piece);
 
   std::string name_;
   int fd_;
+  std::function<absl::Status()> before_waits_;
   uint64_t count_ = 0;
   std::string buffer_;
   size_t used_ = 0;  // bytes of buffer_ that were handed out

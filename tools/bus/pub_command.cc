@@ -28,6 +28,7 @@ struct PubOptions {
   std::vector<std::string> headers;
   std::string rate;
   bool create = false;
+  bool sync = false;
 };
 
 // What was published so far.
@@ -35,6 +36,7 @@ struct Published {
   uint64_t records = 0;
   std::optional<libbus::Position> first;
   libbus::Position last;
+  bool durable = true;  // all of them; with --sync
 };
 
 absl::StatusOr<std::vector<libbus::Header>> ParseHeaders(const std::vector<std::string>& texts) {
@@ -68,12 +70,39 @@ class Pace {
   absl::Time next_ = absl::InfinitePast();
 };
 
+// Makes durable what was published: together, not one by one. That is before every wait for more, at the end, and
+// now and then in between.
+class Syncs {
+ public:
+  Syncs(libbus::Topic* topic, absl::Duration interval) : topic_(topic), interval_(interval), last_(absl::Now()) {}
+
+  absl::Status IfDue() { return absl::Now() - last_ < interval_ ? absl::OkStatus() : Now(); }
+  absl::Status Now() {
+    const absl::Status status = topic_->Sync();
+    last_ = absl::Now();
+    return status;
+  }
+
+ private:
+  libbus::Topic* topic_;
+  absl::Duration interval_;
+  absl::Time last_;
+};
+
 class Publisher {
  public:
-  Publisher(const PubOptions& options, libbus::Producer producer, libbus::RecordOptions record, double rate)
-      : options_(options), producer_(std::move(producer)), record_(record), pace_(rate) {}
+  // `syncs`: none unless asked for.
+  Publisher(const PubOptions& options, libbus::Producer producer, libbus::RecordOptions record, double rate,
+            std::optional<Syncs> syncs)
+      : options_(options), producer_(std::move(producer)), record_(record), pace_(rate), syncs_(std::move(syncs)) {}
 
   absl::Status PublishAll(Input& input);
+  // REQUIRES: syncs were given.
+  absl::Status SyncNow() {
+    const absl::Status status = syncs_->Now();
+    published_.durable = status.ok();
+    return status;
+  }
   const Published& published() const { return published_; }
 
  private:
@@ -85,6 +114,7 @@ class Publisher {
   libbus::Producer producer_;
   libbus::RecordOptions record_;
   Pace pace_;
+  std::optional<Syncs> syncs_;
   simdjson::dom::parser parser_;
   Published published_;
 };
@@ -118,11 +148,13 @@ absl::Status Publisher::PublishOne(const Input& input, const std::string& piece)
 
 absl::Status Publisher::PublishAll(Input& input) {
   std::string piece;
+  if (syncs_) input.BeforeWaits([this] { return syncs_->Now(); });
   while (true) {
     const auto more = Next(input, piece);
     if (!more.ok()) return more.status();
     if (!*more) return absl::OkStatus();
     if (auto status = Check(input, piece); !status.ok()) return status;
+    if (auto status = syncs_ ? syncs_->IfDue() : absl::OkStatus(); !status.ok()) return status;
     pace_.Wait();
     if (Interrupted()) return absl::CancelledError(fmt::format("{}: interrupted", input.name()));
     if (auto status = PublishOne(input, piece); !status.ok()) return status;
@@ -139,12 +171,19 @@ absl::Status PublishInputs(const PubOptions& options, Publisher& publisher) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<libbus::Producer> NewProducer(const Tool& tool, const PubOptions& options) {
+absl::StatusOr<libbus::Topic> OpenTopic(const Tool& tool, const PubOptions& options) {
   auto bus = tool.OpenBus(false);
   if (!bus.ok()) return bus.status();
-  auto topic = bus->OpenTopic(options.topic, {.create = options.create});
-  if (!topic.ok()) return topic.status();
-  return topic->NewProducer({.name = "bus pub"});
+  return bus->OpenTopic(options.topic, {.create = options.create});
+}
+
+// Who reads or paces what comes slowly wants each piece soon.
+absl::StatusOr<std::optional<Syncs>> MakeSyncs(const PubOptions& options, libbus::Topic& topic) {
+  if (!options.sync) return std::optional<Syncs>();
+  Syncs syncs(&topic, options.rate.empty() ? absl::Milliseconds(100) : absl::Milliseconds(10));
+  // Where nothing can be made durable, nothing is published either.
+  if (const auto status = syncs.Now(); !status.ok()) return status;
+  return std::optional(syncs);
 }
 
 // Also after an error or a SIGINT: what was published stays published.
@@ -155,9 +194,11 @@ void Tell(const Tool& tool, const PubOptions& options, const Published& publishe
     if (published.first) {
       object.Add("first_position", published.first->offset).Add("last_position", published.last.offset);
     }
+    if (options.sync) object.Add("durable", published.durable);
     Stdout().Write(object.Line());
   }
-  tool.Detail(fmt::format("{}: published {}", options.topic, Count(published.records, "record")));
+  tool.Detail(fmt::format("{}: published {}{}", options.topic, Count(published.records, "record"),
+                          options.sync && published.durable ? ", durable" : ""));
 }
 
 int Pub(const Tool& tool, const PubOptions& options) {
@@ -167,11 +208,17 @@ int Pub(const Tool& tool, const PubOptions& options) {
   BUS_FAIL_IF_ERROR(rate.status());
   const auto type = options.type.empty() ? absl::StatusOr<uint64_t>(0) : ParseNumber(options.type, UINT32_MAX);
   BUS_FAIL_IF_ERROR(type.status());
-  auto producer = NewProducer(tool, options);
+  auto topic = OpenTopic(tool, options);
+  BUS_FAIL_IF_ERROR(topic.status());
+  auto syncs = MakeSyncs(options, *topic);
+  BUS_FAIL_IF_ERROR(syncs.status());
+  auto producer = topic->NewProducer({.name = "bus pub"});
   BUS_FAIL_IF_ERROR(producer.status());
   const libbus::RecordOptions record{.key = options.key, .headers = *headers, .type = static_cast<uint32_t>(*type)};
-  Publisher publisher(options, *std::move(producer), record, *rate);
-  const absl::Status status = PublishInputs(options, publisher);
+  Publisher publisher(options, *std::move(producer), record, *rate, *std::move(syncs));
+  absl::Status status = PublishInputs(options, publisher);
+  // Also after an error: what stays published is durable then.
+  if (options.sync) status.Update(publisher.SyncNow());
   Tell(tool, options, publisher.published());
   BUS_FAIL_IF_ERROR(status);
   return kOk;
@@ -203,6 +250,7 @@ void AddPubCommand(CLI::App& app, Tool& tool) {
       ->expected(1)
       ->take_all();
   command->add_option("--rate", options->rate, "at most so many records a second")->type_name("N/s");
+  command->add_flag("--sync", options->sync, "make it durable: before waiting for more, and before it ends");
   command->add_flag("--create", options->create, "make the topic if there is none");
   tool.OnRun(command, [&tool, options] { return Pub(tool, *options); });
 }

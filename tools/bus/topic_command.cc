@@ -16,6 +16,7 @@ struct CreateOptions {
   std::string segment_size;
   std::string timestamps;
   std::string claim_timeout;
+  std::string sync;
 };
 
 // Puts the parsed value of an option that was given into a field.
@@ -33,6 +34,7 @@ absl::StatusOr<libbus::TopicOptions> TopicOptionsOf(const CreateOptions& options
   absl::Status status = Set(options.segment_size, ParseSize, topic.segment_size);
   status.Update(Set(options.timestamps, ParseTimestamps, topic.timestamps));
   status.Update(Set(options.claim_timeout, ParseDuration, topic.claim_timeout));
+  status.Update(Set(options.sync, ParseSyncPolicy, topic.sync));
   if (!status.ok()) return status;
   return topic;
 }
@@ -44,18 +46,31 @@ int Create(const Tool& tool, const CreateOptions& options) {
   BUS_FAIL_IF_ERROR(bus.status());
   const auto topic = bus->OpenTopic(options.name, *topic_options);
   BUS_FAIL_IF_ERROR(topic.status());
-  if (tool.json) Stdout().Write(JsonObject().Add("topic", topic->name()).Add("uuid", topic->uuid()).Line());
-  tool.Detail(fmt::format("{}/{}: made topic {}", bus->path(), topic->name(), topic->uuid()));
+  const std::string sync = topic->options().sync->ToString();
+  if (tool.json) {
+    Stdout().Write(JsonObject().Add("topic", topic->name()).Add("uuid", topic->uuid()).Add("sync", sync).Line());
+  }
+  tool.Detail(fmt::format("{}/{}: made topic {}, sync {}", bus->path(), topic->name(), topic->uuid(), sync));
   return kOk;
 }
 
+// A topic that cannot be opened is there all the same.
+std::string ListedJson(libbus::Bus& bus, const std::string& name) {
+  JsonObject object;
+  object.Add("topic", name);
+  if (const auto topic = bus.OpenTopic(name); topic.ok()) {
+    object.Add("sync", topic->options().sync->ToString()).Add("durable", topic->durable().offset);
+  }
+  return object.Line();
+}
+
 int List(const Tool& tool) {
-  const auto bus = tool.OpenBus(true);
+  auto bus = tool.OpenBus(true);
   BUS_FAIL_IF_ERROR(bus.status());
   const auto topics = bus->ListTopics();
   BUS_FAIL_IF_ERROR(topics.status());
   for (const std::string& topic : *topics) {
-    Stdout().Write(tool.json ? JsonObject().Add("topic", topic).Line() : topic + "\n");
+    Stdout().Write(tool.json ? ListedJson(*bus, topic) : topic + "\n");
   }
   tool.Detail(fmt::format("{}: {}", bus->path(), Count(topics->size(), "topic")));
   return kOk;
@@ -69,6 +84,10 @@ void AddCreate(CLI::App& topic, Tool& tool) {
   create->add_option("--timestamps", options->timestamps, "coarse, precise or none [coarse]")->type_name("KIND");
   create->add_option("--claim-timeout", options->claim_timeout, "when a stalled claim may be revoked, 0: never [10s]")
       ->type_name("DURATION");
+  create
+      ->add_option("--sync", options->sync,
+                   "when records become durable: none, each, a time (10ms) or bytes (1M) [none]")
+      ->type_name("POLICY");
   tool.OnRun(create, [&tool, options] { return Create(tool, *options); });
 }
 

@@ -100,11 +100,33 @@ absl::StatusOr<libbus::Timestamps> ParseTimestamps(std::string_view text) {
   return NotA(text, "kind of timestamps", "coarse, precise or none");
 }
 
+absl::StatusOr<libbus::Access> ParseAccess(std::string_view text) {
+  if (text == "owner") return libbus::Access::kOwner;
+  if (text == "group") return libbus::Access::kGroup;
+  if (text == "world") return libbus::Access::kWorld;
+  return NotA(text, "kind of access", "owner, group or world");
+}
+
 absl::StatusOr<libbus::Gaps> ParseGaps(std::string_view text) {
   if (text == "loss") return libbus::Gaps::kLoss;
   if (text == "all") return libbus::Gaps::kAll;
   if (text == "error") return libbus::Gaps::kError;
   return NotA(text, "choice of gaps", "loss, all or error");
+}
+
+absl::StatusOr<libbus::SyncPolicy> ParseSyncPolicy(std::string_view text) {
+  if (text == "none") return libbus::SyncPolicy::None();
+  if (text == "each") return libbus::SyncPolicy::Each();
+  // A size first: 0 is no time here.
+  if (const auto bytes = ParseSize(text); bytes.ok()) return libbus::SyncPolicy::EveryBytes(*bytes);
+  if (const auto time = ParseDuration(text); time.ok()) return libbus::SyncPolicy::Every(*time);
+  return NotA(text, "sync policy", "none, each, a time (10ms) or bytes (1M)");
+}
+
+absl::StatusOr<libbus::Limit> ParseLimit(std::string_view text) {
+  if (text == "committed") return libbus::Limit::kCommitted;
+  if (text == "durable") return libbus::Limit::kDurable;
+  return NotA(text, "limit", "committed or durable");
 }
 
 absl::StatusOr<Range> ParseRange(std::string_view text, absl::Time now) {

@@ -20,7 +20,11 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
 // Records per second: N or N/s.
 absl::StatusOr<double> ParseRate(std::string_view text);
 absl::StatusOr<libbus::Timestamps> ParseTimestamps(std::string_view text);
+absl::StatusOr<libbus::Access> ParseAccess(std::string_view text);
 absl::StatusOr<libbus::Gaps> ParseGaps(std::string_view text);
+// none, each, a time with its unit (10ms), bytes as ParseSize has them.
+absl::StatusOr<libbus::SyncPolicy> ParseSyncPolicy(std::string_view text);
+absl::StatusOr<libbus::Limit> ParseLimit(std::string_view text);
 
 struct Range {
   libbus::From from = libbus::From::Start();
