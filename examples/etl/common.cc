@@ -30,6 +30,11 @@ void Die(std::string_view message) {
 
 libbus::Topic OpenTopic(libbus::Bus& bus, std::string_view name) { return Must(bus.OpenTopic(name, {.create = true})); }
 
+libbus::Limit LimitOf(const libbus::Topic& topic) {
+  const bool synced = topic.options().sync != libbus::SyncPolicy::None();
+  return synced ? libbus::Limit::kDurable : libbus::Limit::kCommitted;
+}
+
 std::optional<LastRecord> FindLast(libbus::Topic& topic) {
   // Nearly always the last record is one of data. Where it is a gap, look further back, until there is no further.
   std::optional<libbus::Position> before;

@@ -56,6 +56,10 @@ T Must(absl::StatusOr<T> value) {
 // The topic, created when it is not there yet.
 libbus::Topic OpenTopic(libbus::Bus& bus, std::string_view name);
 
+// How far a topic is to be read: where it has a sync policy, somebody wants nothing done with what a power loss may
+// take back.
+libbus::Limit LimitOf(const libbus::Topic& topic);
+
 // What a resuming stage wants to know about the last record of a topic.
 struct LastRecord {
   libbus::Position position;

@@ -1,7 +1,11 @@
 // The demo: runs the pipeline over real data, kills transform and load again and again in the middle of their work, and
 // compares what came out with an answer computed from the input alone.
 //
-//   etl_demo [--seed N] [--kills N] [--at-least N] [--dir DIR] [--status FILE] [--lists DIR] [--timeout S] [FILE]
+//   etl_demo [--durable] [--seed N] [--kills N] [--at-least N] [--dir DIR] [--status FILE] [--lists DIR] [--timeout S]
+//            [FILE]
+//
+// With --durable nothing is acknowledged that a power loss could take back: each stage reads only what is durable, and
+// SQLite syncs its transactions. It runs twice then, first without, and tells what durability cost.
 //
 // Without FILE the input is dpkg's status file and apt's package lists. An input that is too short to be killed in is
 // read many times over. Exit codes: 0 all is right, 1 something differs or failed, 2 usage, 5 timed out, 130
@@ -21,10 +25,13 @@ namespace etl {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: etl_demo [--seed N] [--kills N] [--at-least RECORDS] [--dir DIR] [--status FILE] [--lists DIR] "
+    "usage: etl_demo [--durable] [--seed N] [--kills N] [--at-least RECORDS] [--dir DIR] [--status FILE] [--lists DIR] "
     "[--timeout SECONDS] [FILE]";
 
+constexpr absl::Duration kSyncInterval = absl::Milliseconds(10);
+
 struct Options {
+  bool durable = false;
   uint64_t seed = std::random_device()();
   uint64_t kills = 6;           // of each, transform and load
   uint64_t at_least = 200'000;  // records; the input is repeated until there are so many
@@ -63,7 +70,9 @@ Options ReadOptions(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
-    if (!name.starts_with("--")) {
+    if (name == "--durable") {
+      options.durable = true;
+    } else if (!name.starts_with("--")) {
       if (!options.file.empty()) Usage("more than one FILE");
       options.file = name;
     } else if (i + 1 == argc || !Take(name, argv[++i], options)) {
@@ -129,11 +138,12 @@ PipelineOptions MakePipelineOptions(const Options& options, const Workspace& wor
   return pipeline;
 }
 
-// The bus with its topics, opened read_only: the demo looks on.
-libbus::Bus MakeBus(const std::string& path) {
+// The bus with its topics, opened read_only: the demo looks on. What is only told to who watches need not be durable.
+libbus::Bus MakeBus(const std::string& path, const libbus::SyncPolicy& policy) {
   libbus::Bus bus = Must(libbus::Bus::Open(path, {.create = true}));
   for (std::string_view name : {kRaw, kClean, kDeadLetters, kProgress}) {
-    Must(bus.OpenTopic(name, {.create = true, .segment_size = 16 << 20}).status());
+    const libbus::SyncPolicy sync = name == kProgress ? libbus::SyncPolicy::None() : policy;
+    Must(bus.OpenTopic(name, {.create = true, .segment_size = 16 << 20, .sync = sync}).status());
   }
   return Must(libbus::Bus::Open(path, {.read_only = true}));
 }
@@ -164,8 +174,9 @@ bool PrintVerdict(const Difference& difference, const Answer& answer, const Pipe
   return difference.none() && kills == 2 * options.kills;
 }
 
+// `plain`: how long it took without durability, where it was asked for.
 int Report(libbus::Bus& bus, const Options& options, const Workspace& workspace, Form form, const Answer& answer,
-           const Pipeline& pipeline) {
+           const Pipeline& pipeline, std::optional<absl::Duration> plain) {
   const Stream in = ReadTopic(bus, kRaw);
   const Stream out = ReadDatabase(workspace.database());
   const Stream dead = ReadTopic(bus, kDeadLetters);
@@ -176,8 +187,22 @@ int Report(libbus::Bus& bus, const Options& options, const Workspace& workspace,
   PrintReasons(answer, dead);
   PrintPipeline(pipeline, answer, in.unfinished + dead.unfinished + ReadTopic(bus, kClean).unfinished);
   PrintCheck(answer, in, out, dead);
+  if (plain) PrintDurability(workspace.bus(), answer, *plain, pipeline.elapsed(), kSyncInterval);
   PrintWhereNext(DirectoryOfPrograms(), workspace.bus(), workspace.database(), form, dead);
   return PrintVerdict(difference, answer, pipeline, in, out, dead, options) ? 0 : 1;
+}
+
+// The same work with the same kills, to be compared with; nothing is left of it. Returns how long it took.
+absl::StatusOr<absl::Duration> RunPlain(const Workspace& workspace, const PipelineOptions& plan) {
+  absl::Duration elapsed;
+  {
+    libbus::Bus bus = MakeBus(workspace.bus(), libbus::SyncPolicy::None());
+    Pipeline pipeline(bus, plan);
+    if (const absl::Status status = pipeline.Run(); !status.ok()) return status;
+    elapsed = pipeline.elapsed();
+  }
+  workspace.Clear();
+  return elapsed;
 }
 
 int Demo(Options options) {
@@ -190,10 +215,18 @@ int Demo(Options options) {
   CatchSignals();
   PrintInput(files, input, generations, options);
   const Answer answer = ComputeAnswer(input, generations);
-  libbus::Bus bus = MakeBus(workspace.bus());
-  Pipeline pipeline(bus, MakePipelineOptions(options, workspace, answer, files, generations));
+  const PipelineOptions plan = MakePipelineOptions(options, workspace, answer, files, generations);
+  std::optional<absl::Duration> plain;
+  if (options.durable) {
+    const absl::StatusOr<absl::Duration> elapsed = RunPlain(workspace, plan);
+    if (!elapsed.ok()) return GiveUp(elapsed.status(), workspace);
+    plain = *elapsed;
+  }
+  const auto policy = options.durable ? libbus::SyncPolicy::Every(kSyncInterval) : libbus::SyncPolicy::None();
+  libbus::Bus bus = MakeBus(workspace.bus(), policy);
+  Pipeline pipeline(bus, plan);
   if (const absl::Status status = pipeline.Run(); !status.ok()) return GiveUp(status, workspace);
-  return Report(bus, options, workspace, input.form, answer, pipeline);
+  return Report(bus, options, workspace, input.form, answer, pipeline, plain);
 }
 
 }  // namespace

@@ -5,6 +5,9 @@
 // It may be killed at any instruction. Rows and the position up to which clean was read go into the same transaction:
 // after a kill both are there or neither is, and the next run goes on at that position. Nothing has to be compared or
 // de-duplicated.
+//
+// Where clean has a sync policy, only what is durable is read from it, and SQLite too has to have its transaction on
+// the disk: what stands in the database then follows from records that no power loss takes back.
 #include <fmt/format.h>
 
 #include "examples/etl/common.h"
@@ -24,14 +27,17 @@ class Load {
         progress_(Must(progress_topic_.NewProducer({.name = "etl_load"}))),
         database_(database),
         insert_(database_, "INSERT INTO records(number, generation, key, body) VALUES (?, ?, ?, ?)"),
-        save_(database_, "INSERT OR REPLACE INTO state(one, position, finished) VALUES (1, ?, ?)") {}
+        save_(database_, "INSERT OR REPLACE INTO state(one, position, finished) VALUES (1, ?, ?)") {
+    if (durable_) database_.Run("PRAGMA synchronous = FULL");
+  }
 
   void Run() {
     const std::optional<libbus::Position> position = ReadState();
     if (finished_) return;
     TellStart(progress_, "load", "resumes at", position);
     const libbus::From from = position ? libbus::From::At(*position) : libbus::From::Start();
-    libbus::Consumer consumer = Must(clean_.NewConsumer({.from = from, .gaps = libbus::Gaps::kError}));
+    libbus::Consumer consumer =
+        Must(clean_.NewConsumer({.from = from, .gaps = libbus::Gaps::kError, .limit = LimitOf(clean_)}));
     while (!finished_) LoadBatch(consumer);
   }
 
@@ -59,6 +65,7 @@ class Load {
       number = record->producer_sequence();
       if (++rows == kBatch) break;
     }
+    if (durable_ && clean_.durable() < next) Die("clean: what was read is not durable");
     save_.Bind(1, static_cast<int64_t>(next.offset)).Bind(2, finished_).Step();
     database_.Run("COMMIT");
     if (rows > 0) TellLoaded(rows, number, next);
@@ -88,6 +95,7 @@ class Load {
   libbus::Producer progress_;
   Database database_;
   Statement insert_, save_;
+  const bool durable_ = LimitOf(clean_) == libbus::Limit::kDurable;
   bool finished_ = false;
 };
 

@@ -6,6 +6,9 @@
 // position of the record that it was made from, so the highest such position at the ends of both says where to go on. A
 // record yields one output at most, hence there are no halves. One that was filtered leaves no trace; if the last
 // records before the kill were such, they are read again and filtered again.
+//
+// Where raw has a sync policy, only what is durable is read from it, or a power loss could leave outputs of records
+// that there are no more.
 #include <algorithm>
 
 #include "examples/etl/common.h"
@@ -33,7 +36,7 @@ class Transform {
     const std::optional<libbus::Position> source = std::max(SourceOf(clean), SourceOf(dead));
     TellStart(progress_, "transform", "resumes behind", source);
 
-    libbus::Consumer consumer = Must(raw_.NewConsumer({.gaps = libbus::Gaps::kError}));
+    libbus::Consumer consumer = Must(raw_.NewConsumer({.gaps = libbus::Gaps::kError, .limit = LimitOf(raw_)}));
     ReadDescription(Must(consumer.Next()));
     if (source) GoBehind(*source, consumer);
     while (Handle(Must(consumer.Next()))) {

@@ -42,7 +42,7 @@ Stage::Plan PlanLoad(const PipelineOptions& options, const std::vector<uint64_t>
 }
 
 libbus::Consumer Follow(libbus::Topic& topic) {
-  return Must(topic.NewConsumer({.wait = libbus::Wait::kPark, .gaps = libbus::Gaps::kError}));
+  return Must(topic.NewConsumer({.wait = libbus::Wait::kPark, .gaps = libbus::Gaps::kError, .limit = LimitOf(topic)}));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "libbus/inspect.h"
+
 namespace etl {
 namespace {
 
@@ -99,6 +101,27 @@ void PrintCheck(const Answer& answer, const Stream& in, const Stream& out, const
   PrintDifference("in (raw)", answer.in.items.size(), in, Compare(answer.in.items, in.items));
   PrintDifference("out (SQLite)", answer.out.items.size(), out, Compare(answer.out.items, out.items));
   PrintDifference("dead-lettered", answer.dead.items.size(), dead, Compare(answer.dead.items, dead.items));
+}
+
+void PrintDurability(const std::string& bus, const Answer& answer, absl::Duration plain, absl::Duration durable,
+                     absl::Duration interval) {
+  const auto line = [&](std::string_view name, absl::Duration elapsed, const std::string& times) {
+    const double rate = static_cast<double>(answer.in.items.size()) / absl::ToDoubleSeconds(elapsed);
+    PrintLine(fmt::format("    {:<14} {:>12} {:>14} records/s  {}", name, Seconds(elapsed),
+                          Grouped(static_cast<uint64_t>(rate)), times));
+  };
+  fmt::print("\nWhat durability cost\n\n");
+  line("plain", plain, "");
+  line("durable", durable, fmt::format("{:.2f} times as long", absl::FDivDuration(durable, plain)));
+  fmt::print("\n    {:<14} {:>12} {:>14} {:>18} {:>16}\n", fmt::format("every {}", absl::FormatDuration(interval)),
+             "syncs", "records", "records per sync", "not yet durable");
+  for (const auto& [name, stream] :
+       {std::pair(kRaw, &answer.in), {kClean, &answer.out}, {kDeadLetters, &answer.dead}}) {
+    const libbus::TopicInfo info = Must(libbus::InspectTopic(bus, name));
+    const uint64_t records = stream->items.size();
+    fmt::print("    {:<14} {:>12} {:>14} {:>18} {:>10} bytes\n", name, Grouped(info.syncs), Grouped(records),
+               Grouped(records / std::max<uint64_t>(info.syncs, 1)), Grouped(info.end.offset - info.durable.offset));
+  }
 }
 
 void PrintWhereNext(const std::string& programs, const std::string& bus, const std::string& database, Form form,

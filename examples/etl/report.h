@@ -28,6 +28,10 @@ void PrintPipeline(const Pipeline& pipeline, const Answer& answer, uint64_t unfi
 // Each stream beside its answer.
 void PrintCheck(const Answer& answer, const Stream& in, const Stream& out, const Stream& dead);
 
+// What it cost to acknowledge only what is durable: seconds beside those of the plain run, and syncs.
+void PrintDurability(const std::string& bus, const Answer& answer, absl::Duration plain, absl::Duration durable,
+                     absl::Duration interval);
+
 // Where everything lies and what to try on it.
 void PrintWhereNext(const std::string& programs, const std::string& bus, const std::string& database, Form form,
                     const Stream& dead);

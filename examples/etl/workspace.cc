@@ -53,13 +53,19 @@ std::string Workspace::DefaultDirectory() {
   return fmt::format("{}/libbus-demo-{}", tmp != nullptr && *tmp != '\0' ? tmp : "/tmp", getuid());
 }
 
+void Workspace::Clear() const {
+  std::error_code ignored;
+  for (const char* name : kLeftovers) fs::remove_all(directory_ + "/" + name, ignored);
+}
+
 absl::StatusOr<Workspace> Workspace::Prepare(const std::string& directory) {
   std::error_code error;
   const std::string path = fs::absolute(directory, error).lexically_normal();
   if (const absl::Status status = Make(path); !status.ok()) return status;
   if (const absl::Status status = Hold(path); !status.ok()) return status;
-  for (const char* name : kLeftovers) fs::remove_all(path + "/" + name, error);
-  return Workspace(path);
+  Workspace workspace(path);
+  workspace.Clear();
+  return workspace;
 }
 
 }  // namespace etl

@@ -17,6 +17,9 @@ class Workspace {
   // Where to go when nobody says: build/demo in a source tree, else in TMPDIR.
   static std::string DefaultDirectory();
 
+  // What a run left is gone.
+  void Clear() const;
+
   const std::string& directory() const { return directory_; }
   std::string bus() const { return directory_ + "/bus"; }
   std::string database() const { return directory_ + "/demo.db"; }

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "tests/examples/program.h"
+#include "tests/support/disk.h"
 
 namespace libbus_test {
 namespace {
@@ -23,7 +24,7 @@ std::string Verdict(Numbers numbers, uint64_t seed) {
 }
 
 // Runs the demo over `input`, which is `once` and repeated `generations` times.
-void ExpectRight(const TempDir& dir, std::vector<std::string> input, Numbers once, uint64_t generations) {
+Ended ExpectRight(const TempDir& dir, std::vector<std::string> input, Numbers once, uint64_t generations) {
   const uint64_t seed = Seed();
   std::vector<std::string> arguments = {"--seed",     std::to_string(seed),
                                         "--kills",    std::to_string(kKills),
@@ -37,6 +38,7 @@ void ExpectRight(const TempDir& dir, std::vector<std::string> input, Numbers onc
   EXPECT_TRUE(last.starts_with(Verdict(all, seed))) << ended.output;
   EXPECT_TRUE(last.ends_with(" records/s")) << last;
   EXPECT_EQ(ended.errors, "");
+  return ended;
 }
 
 TEST(Etl, Ndjson) {
@@ -110,6 +112,34 @@ TEST(Etl, RunsAgainInTheSameDirectory) {
   const std::string file = Write(dir / "lines.txt", "a\nb\n");
   ExpectRight(dir, {file}, {2, 2, 0}, 1000);
   ExpectRight(dir, {file}, {2, 2, 0}, 1000);
+}
+
+TEST(Etl, Durable) {
+  const TempDir dir(libbus::test::DiskParent());
+  const std::string file = Write(dir / "poem", "one  two\tthree\n\n  four  \n\xFF\xFE broken\nfive\n");
+  const Ended ended = ExpectRight(dir, {"--durable", file}, {5, 3, 1}, 600);
+  EXPECT_NE(ended.output.find("What durability cost\n\n    plain  "), std::string::npos) << ended.output;
+  EXPECT_NE(ended.output.find(" times as long\n"), std::string::npos) << ended.output;
+  for (const std::string topic : {"raw", "clean", "dead-letters"}) {
+    // Its line ends with how much is not durable yet.
+    const size_t at = ended.output.find("\n    " + topic + " ", ended.output.find("What durability cost"));
+    ASSERT_NE(at, std::string::npos) << ended.output;
+    const std::string line = ended.output.substr(at + 1, ended.output.find('\n', at + 1) - at - 1);
+    EXPECT_TRUE(line.ends_with(" 0 bytes")) << line;
+    uint64_t syncs = std::stoull(line.substr(line.find(topic) + topic.size()));
+    EXPECT_GT(syncs, 0u) << line;
+  }
+}
+
+TEST(Etl, DurableIsRefusedInMemory) {
+  const std::string memory = libbus::test::MemoryParent();
+  if (memory.empty()) GTEST_SKIP() << "needs a tmpfs at /dev/shm";
+  const TempDir dir(memory);
+  const std::string file = Write(dir / "lines.txt", "a\nb\n");
+  const Ended ended =
+      RunToEnd("etl_demo", {"--durable", "--kills", "0", "--at-least", "1", "--dir", dir / "demo", file});
+  EXPECT_EQ(ended.exit_code, 1);
+  EXPECT_NE(ended.errors.find("it is volatile"), std::string::npos) << ended.errors;
 }
 
 TEST(Etl, WithoutKillsASingleRecordIsEnough) {

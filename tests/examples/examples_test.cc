@@ -5,7 +5,9 @@
 
 #include <random>
 
+#include "libbus/bus.h"
 #include "tests/examples/program.h"
+#include "tests/support/disk.h"
 
 namespace libbus_test {
 namespace {
@@ -88,6 +90,90 @@ TEST(Counter, IsRightAfterBeingKilledAnywhere) {
   const Ended ended = RunToEnd("counter", {bus});
   EXPECT_EQ(ended.exit_code, 0) << ended.errors;
   EXPECT_TRUE(ended.output.ends_with(" " + std::to_string(words) + " words in all\n")) << ended.output;
+}
+
+// What stands in a topic, with the limit.
+std::vector<std::string> Texts(const std::string& path, std::string_view name, libbus::Limit limit) {
+  auto bus = libbus::Bus::Open(path, {.read_only = true}).value();
+  auto topic = bus.OpenTopic(name).value();
+  auto consumer = topic.NewConsumer({.limit = limit}).value();
+  std::vector<std::string> texts;
+  for (const libbus::RecordView& record : consumer.Records(absl::ZeroDuration())) {
+    if (record.kind() == libbus::RecordKind::kData) texts.emplace_back(record.text());
+  }
+  return texts;
+}
+
+std::vector<std::string> Invoices(int first, int last) {
+  std::vector<std::string> texts;
+  for (int i = first; i <= last; ++i) texts.push_back("invoice for order " + std::to_string(i));
+  return texts;
+}
+
+std::string Orders(int last) {
+  std::string lines;
+  for (int i = 1; i <= last; ++i) lines += "order " + std::to_string(i) + "\n";
+  return lines;
+}
+
+TEST(Durable, AcknowledgesEachBatchWhenItIsDurable) {
+  const TempDir dir(libbus::test::DiskParent());
+  const std::string bus = dir / "bus";
+  Ended ended = RunToEnd("durable_pipeline", {bus, "feed"}, Orders(250));
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_TRUE(ended.output.starts_with("orders: 100 are durable, the last at ")) << ended.output;
+  EXPECT_TRUE(LastLine(ended.output).starts_with("orders: 250 are durable, the last at ")) << ended.output;
+  ended = RunToEnd("durable_pipeline", {bus, "work"});
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_TRUE(LastLine(ended.output).starts_with("invoices: 250 are durable, the last at ")) << ended.output;
+  EXPECT_EQ(Texts(bus, "invoices", libbus::Limit::kDurable), Invoices(1, 250));
+}
+
+// The position behind the last word of a line.
+uint64_t PositionIn(const std::string& line) { return std::stoull(line.substr(line.rfind(' ') + 1)); }
+
+// What it has acknowledged is durable, seen from another process, at the moment in which it says so.
+TEST(Durable, WhatWasAcknowledgedIsDurable) {
+  const TempDir dir(libbus::test::DiskParent());
+  const std::string path = dir / "bus";
+  Program feed("durable_pipeline", {path, "feed"}, Orders(20'000));
+  std::string line = feed.Line();
+  auto bus = libbus::Bus::Open(path, {.read_only = true}).value();
+  auto topic = bus.OpenTopic("orders").value();
+  for (; !line.empty(); line = feed.Line()) EXPECT_GT(topic.durable().offset, PositionIn(line)) << line;
+  EXPECT_EQ(feed.Wait().exit_code, 0);
+}
+
+// Both stages, killed again and again in the middle of their work: each order becomes one invoice, in order.
+TEST(Durable, GoesOnAfterBeingKilledAnywhere) {
+  const TempDir dir(libbus::test::DiskParent());
+  const std::string bus = dir / "bus";
+  constexpr int kOrders = 20'000;
+  std::mt19937_64 random(Seed());
+  std::uniform_int_distribution<int> batches(1, 20);
+  for (int round = 0; round < 10; ++round) {
+    Program feed("durable_pipeline", {bus, "feed"}, Orders(kOrders));
+    for (int i = batches(random); i > 0; --i) feed.Line();
+    feed.Signal(SIGKILL);
+    feed.Wait();
+    Program work("durable_pipeline", {bus, "work"});
+    for (int i = batches(random); i > 0; --i) work.Line();
+    work.Signal(SIGKILL);
+    work.Wait();
+  }
+  EXPECT_EQ(RunToEnd("durable_pipeline", {bus, "feed"}, Orders(kOrders)).exit_code, 0);
+  EXPECT_EQ(RunToEnd("durable_pipeline", {bus, "work"}).exit_code, 0);
+  EXPECT_EQ(Texts(bus, "invoices", libbus::Limit::kDurable), Invoices(1, kOrders));
+}
+
+TEST(Durable, SaysWhatIsWrong) {
+  EXPECT_EQ(RunToEnd("durable_pipeline", {"bus"}).exit_code, 2);
+  const std::string memory = libbus::test::MemoryParent();
+  if (memory.empty()) return;
+  const TempDir dir(memory);
+  const Ended ended = RunToEnd("durable_pipeline", {dir / "bus", "feed"}, "one\n");
+  EXPECT_EQ(ended.exit_code, 1);
+  EXPECT_NE(ended.errors.find("it is volatile"), std::string::npos) << ended.errors;
 }
 
 }  // namespace

@@ -112,7 +112,9 @@ Ended RunToEnd(const std::string& name, std::vector<std::string> arguments, cons
   return Program(name, std::move(arguments), input).Wait();
 }
 
-TempDir::TempDir() : path_(std::filesystem::temp_directory_path() / "libbus-examples-XXXXXX") {
+TempDir::TempDir() : TempDir(std::filesystem::temp_directory_path()) {}
+
+TempDir::TempDir(const std::string& parent) : path_(parent + "/libbus-examples-XXXXXX") {
   if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp " + path_);
 }
 

@@ -45,6 +45,8 @@ Ended RunToEnd(const std::string& name, std::vector<std::string> arguments, cons
 class TempDir {
  public:
   TempDir();
+  // In `parent`.
+  explicit TempDir(const std::string& parent);
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
   ~TempDir();
