@@ -46,7 +46,7 @@ struct RecoveryReport {
   Position tail;     // where the next record goes
   Position durable;  // D afterwards
 
-  // The bytes from `from` to the end of the last segment, each in exactly one of these.
+  // The bytes from `from` to the end of the last segment, each in exactly one of these; all 0 if `clean` or `in_use`.
   RecoveryTally records;  // whole
   RecoveryTally gaps;     // given up before
   RecoveryTally dead;     // claims of dead producers: become gaps

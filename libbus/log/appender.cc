@@ -53,7 +53,7 @@ absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
       if (place_.word().Transition(seen, reserved.bits())) {
         claim_ = reserved;
         // The floor stands in the control page: where others do not see it, no claim may be made.
-        if (absl::Status intact = CheckIntact(); !intact.ok()) return DropClaim(std::move(intact));
+        if (log_->control().poisoned() || place_.segment->poisoned()) return DropClaim(CheckIntact());
         return absl::OkStatus();
       }
     }
@@ -129,10 +129,13 @@ absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint
       since_hint_ = 0;
     }
   }
-  const absl::Status intact = committed ? absl::OkStatus() : CheckIntact();
   Finish();
   if (committed) return position;
-  LIBBUS_RETURN_IF_ERROR(intact);
+  return NotCommitted(position);
+}
+
+absl::Status Appender::NotCommitted(uint64_t position) const {
+  LIBBUS_RETURN_IF_ERROR(CheckIntact());
   return absl::AbortedError(
       fmt::format("{} at {}: the claim was revoked after claim_timeout without a sign of life: "
                   "nothing was published, publish again",

@@ -71,6 +71,8 @@ class Appender {
   absl::Status CheckIntact() const;
   // Gives the open claim up, and says why.
   absl::Status DropClaim(absl::Status why);
+  // Why a commit found another word than its own.
+  absl::Status NotCommitted(uint64_t position) const;
   void Finish();
   void CallAhead();
 

@@ -35,6 +35,9 @@ void SleepFor(int64_t ns) {
 ControlState StateOf(const ControlRecord& record) { return static_cast<ControlState>(record.state); }
 
 absl::Status CheckLocksFile(const Log& log) {
+  if (log.control().identity().inode != log.control().header().control_inode) {
+    return NeedsRepair(log, "control is a copy");
+  }
   const std::string path = log.path() + "/locks";
   const auto identity = platform::IdentifyPath(path);
   if (identity.status().code() == absl::StatusCode::kNotFound) {

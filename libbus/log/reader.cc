@@ -36,7 +36,7 @@ absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
     word_ = place_.Read();
     const Verdict verdict = place_.Judge(log_->seed(), word_);
     // A record is asked about behind its bytes.
-    if (verdict != Verdict::kData) LIBBUS_RETURN_IF_ERROR(CheckIntact(*log_, place_));
+    if (verdict != Verdict::kData && place_.segment->poisoned()) return NotIntact(*log_, place_);
     switch (verdict) {
       case Verdict::kData:
         return ReadData(item);
@@ -72,7 +72,7 @@ absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
   const format::RecordHeader header = HeaderOf(place_, word_);
   const std::span<const std::byte> body = BodyOf(place_, word_);
   const auto extent = format::VerifyRecord(log_->seed(), place_.position, header, body);
-  LIBBUS_RETURN_IF_ERROR(CheckIntact(*log_, place_));
+  if (place_.segment->poisoned()) return NotIntact(*log_, place_);
   if (!extent) {
     item = {};
     item.owner = word_.owner();

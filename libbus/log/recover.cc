@@ -87,9 +87,9 @@ absl::Status SyncKept(Log& log, const RecoveryPlan& plan) {
   LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
   for (const uint64_t base : bases) {
-    if (base < plan.from) continue;
+    if (base < plan.from || base >= plan.tail) continue;
     LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr segment, log.writing().Open(base));
-    const uint64_t to = base == *plan.new_base ? segment->first() : segment->end();
+    const uint64_t to = std::min(segment->end(), plan.tail);
     LIBBUS_RETURN_IF_ERROR(SyncSegment(log, segment, segment->first(), to, Check::kNothing));
   }
   return absl::OkStatus();
@@ -143,8 +143,10 @@ absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlR
   if (plan.seals_log()) ++next->epoch;
   LIBBUS_RETURN_IF_ERROR(Apply(log, plan, next->epoch));
   NoteEpoch(*next, plan);
-  if (options.rewrite_failed) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
-  const bool kept = plan.seals_log() && SyncKept(log, plan).ok();
+  if (options.repair) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
+  // In place this is left to the next sync, which does not pass by what is rotten, unless somebody asked for repair.
+  const bool syncs = plan.seals_log() || options.repair;
+  const bool kept = syncs && SyncKept(log, plan).ok();
   LIBBUS_RETURN_IF_ERROR(WriteOpen(log, *next, plan.tail, kept ? plan.tail : plan.durable));
   return plan;
 }

@@ -83,8 +83,9 @@ using Progress = std::function<void(uint64_t done, uint64_t total)>;
 absl::StatusOr<RecoveryPlan> PlanRecovery(Log& log, const RecoveryInput& input, const Progress& progress = {});
 
 struct RecoveryOptions {
-  uint8_t cause = 0;            // 0: continuity; else the kEnd... cause with which the log is sealed
-  bool rewrite_failed = false;  // segments whose sync had failed are written anew
+  uint8_t cause = 0;    // 0: continuity; else the kEnd... cause with which the log is sealed
+  bool repair = false;  // somebody asked for it: segments whose sync had failed are written anew, and what is
+                        // rotten is synced as it is, so that D gets beyond it
   Progress progress = {};
 };
 

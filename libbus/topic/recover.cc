@@ -22,6 +22,7 @@ RecoveryTally TallyOf(const log::Tally& tally) { return {tally.count, tally.byte
 
 void Describe(const log::RecoveryPlan& plan, RecoveryReport& report) {
   report.cause = log::CauseName(plan.cause);
+  if (report.why.empty() && !plan.seals.empty()) report.why = fmt::format("damage at {}", plan.seals.front().position);
   report.from = {plan.from};
   report.tail = {plan.tail};
   report.durable = {plan.durable};
@@ -51,6 +52,7 @@ class Recovery {
   absl::StatusOr<RecoveryReport> Run() {
     LIBBUS_RETURN_IF_ERROR(Open());
     LIBBUS_ASSIGN_OR_RETURN(report_.adopts, log::NeedsAdoption(*log_));
+    if (report_.adopts) LIBBUS_RETURN_IF_ERROR(SayWhyCopy());
     if (report_.adopts && options_.apply) {
       log_.reset();
       LIBBUS_RETURN_IF_ERROR(log::AdoptTopic(path_));
@@ -65,6 +67,14 @@ class Recovery {
  private:
   absl::Status Open() {
     LIBBUS_ASSIGN_OR_RETURN(log_, log::Log::Open(path_, options_.apply));
+    return absl::OkStatus();
+  }
+
+  // Before it is adopted: afterwards it looks like any log that was not closed.
+  absl::Status SayWhyCopy() {
+    LIBBUS_ASSIGN_OR_RETURN(const log::Continuity continuity,
+                            log::AssessContinuity(*log_, log_->control().ReadRecord(), true));
+    report_.why = continuity.copy ? continuity.why : "its locks file is gone, or not the one made with it";
     return absl::OkStatus();
   }
 
@@ -88,7 +98,7 @@ class Recovery {
     const auto record = log_->control().ReadRecord();
     LIBBUS_ASSIGN_OR_RETURN(log::Continuity continuity, log::AssessContinuity(*log_, record, true));
     LIBBUS_ASSIGN_OR_RETURN(report_.failed_segments, log::CountSyncFailed(*log_));
-    report_.why = continuity.why;
+    if (!report_.adopts) report_.why = continuity.why;
     if (report_.adopts && continuity.cause == 0 && !continuity.clean) continuity.cause = format::kEndDamage;
     if (report_.failed_segments > 0) {
       continuity.clean = false;
@@ -119,7 +129,7 @@ class Recovery {
     log_->control().name_durable().Reset(0);
     LIBBUS_ASSIGN_OR_RETURN(
         const log::RecoveryPlan plan,
-        log::RecoverAlone(*log_, record, {.cause = cause, .rewrite_failed = true, .progress = options_.progress}));
+        log::RecoverAlone(*log_, record, {.cause = cause, .repair = true, .progress = options_.progress}));
     Describe(plan, report_);
     Tell(plan, sink_);
     LIBBUS_RETURN_IF_ERROR(log::CheckSyncFailed(*log_));
