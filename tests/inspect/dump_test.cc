@@ -268,5 +268,55 @@ TEST_F(DumpTest, NoiseIsShownWhole) {
   }
 }
 
+TEST_F(DumpTest, TheControlRecordTellsOfRecoveries) {
+  PutControl(format::ControlState::kRecovering, 64, [](format::ControlRecord& record) {
+    record.cause = format::kEndCopied;
+    record.epochs[record.epoch_entries++] = {2, format::kEndPowerLoss, {}, 96, 4096};
+  });
+  const auto items = Only(DumpOf(TopicPath("control")), DumpKind::kControlRecord);
+  ASSERT_EQ(items.size(), 2u);
+  EXPECT_EQ(MeaningOf(items[0], "state"), "recovering");
+  EXPECT_EQ(MeaningOf(items[0], "cause"), "2: copied");
+  EXPECT_EQ(MeaningOf(items[0], "epoch number"), "2");
+  EXPECT_EQ(MeaningOf(items[0], "epoch cause"), "power loss");
+  EXPECT_EQ(MeaningOf(items[0], "epoch from"), "96");
+  EXPECT_EQ(MeaningOf(items[0], "epoch to"), "4096");
+  for (const DumpItem& item : items) EXPECT_FALSE(item.damaged) << item.summary;
+}
+
+TEST_F(DumpTest, AMarkOfAFailedSyncIsDecoded) {
+  const std::string path = TopicPath("00000000000000000000.failed");
+  PutFile(path, SyncFailedMark(28));
+  const auto items = DumpOf(path);
+  ASSERT_EQ(items.size(), 2u);
+  EXPECT_EQ(items[1].summary, "mark of a failed sync header");
+  EXPECT_EQ(MeaningOf(items[1], "error"), "errno 28: No space left on device");
+  EXPECT_FALSE(items[1].damaged);
+  ExpectAllBytesShown(items, GetFile(path));
+  PutFile(path, SyncFailedMark(0));
+  EXPECT_EQ(MeaningOf(DumpOf(path)[1], "error"), "0: what was written does not stand there any more");
+}
+
+TEST_F(DumpTest, WhatWasSealedOffIsNoPlaceToGoOn) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("kept");
+  const uint64_t sealed = segment.Data("sealed off");
+  segment.Data("sealed off as well");
+  Put(segment, 0);
+  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
+  PutControlWithEpoch(sealed, kTestSegmentSize);
+  const auto damages = Only(Dump(), DumpKind::kDamage);
+  ASSERT_EQ(damages.size(), 1u);
+  EXPECT_EQ(damages[0].position->offset + damages[0].size, kTestSegmentSize);
+}
+
+TEST_F(DumpTest, ASealedEndSaysWhy) {
+  SegmentBytes segment(uuid_, 0);
+  segment.End(format::kEndSyncFailed);
+  Put(segment, 0);
+  Put(SegmentBytes(uuid_, kTestSegmentSize), kTestSegmentSize);
+  EXPECT_EQ(Only(Dump(), DumpKind::kEnd)[0].summary, "sealed: sync failed; 4024 bytes behind it, all zero");
+}
+
 }  // namespace
 }  // namespace libbus::testing

@@ -126,7 +126,15 @@ void BusFixture::SetUp() {
 
 void BusFixture::TearDown() { std::filesystem::remove_all(directory_); }
 
-void BusFixture::PutControl(format::ControlState state, uint64_t tail) {
+void BusFixture::PutControlWithEpoch(uint64_t from, uint64_t to, uint8_t cause) {
+  PutControl(format::ControlState::kClean, 0, [&](format::ControlRecord& record) {
+    record.epoch = 2;
+    record.epochs[record.epoch_entries++] = {2, cause, {}, from, to};
+  });
+}
+
+void BusFixture::PutControl(format::ControlState state, uint64_t tail,
+                            const std::function<void(format::ControlRecord&)>& change) {
   PutFile(TopicPath("control"), std::string(format::kControlSize, '\0'));
   format::ControlHeader header = {};
   header.header = HeaderOf(format::kControlMagic, uuid_);
@@ -144,6 +152,7 @@ void BusFixture::PutControl(format::ControlState state, uint64_t tail) {
   record->tail = tail;
   record->device = DeviceOf(TopicPath("control"));
   SetBootId(record->boot_id);
+  if (change) change(*record);
   record->checksum = *format::ControlRecordChecksum(*record);
   Patch(TopicPath("control"), format::kControlCopyOffset[0], AsText(*record));
 }
@@ -170,6 +179,15 @@ void BusFixture::Patch(const std::string& path, uint64_t offset, std::string_vie
   std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
   file.seekp(static_cast<std::streamoff>(offset));
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+std::string BusFixture::SyncFailedMark(uint32_t error) const {
+  format::SyncFailedFile mark = {};
+  mark.header = HeaderOf(format::kSyncFailedMagic, uuid_);
+  mark.time = 1'700'000'000'000'000'000;
+  mark.error = error;
+  mark.checksum = format::FileChecksum(mark);
+  return AsText(mark);
 }
 
 std::vector<Finding> BusFixture::Verify(VerifyReport* report) {

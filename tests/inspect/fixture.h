@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,8 +67,14 @@ class BusFixture : public ::testing::Test {
   std::string GetFile(const std::string& path);
   // Changes bytes of a file in place.
   void Patch(const std::string& path, uint64_t offset, std::string_view bytes);
-  // Writes the control file anew.
-  void PutControl(format::ControlState state, uint64_t tail);
+  // Writes the control file anew. `change` is done to its record before that gets its checksum.
+  void PutControl(format::ControlState state, uint64_t tail,
+                  const std::function<void(format::ControlRecord&)>& change = nullptr);
+  // Its record names one range that recovery sealed off.
+  void PutControlWithEpoch(uint64_t from, uint64_t to, uint8_t cause = format::kEndPowerLoss);
+
+  // The bytes of a mark that a failed sync of the first segment left.
+  std::string SyncFailedMark(uint32_t error) const;
 
   std::vector<Finding> Verify(VerifyReport* report = nullptr);
   std::vector<Finding> Damages();

@@ -79,5 +79,26 @@ TEST_F(SegmentReaderTest, FindsTheFirstByteThatIsNotZero) {
   EXPECT_EQ(reader.FirstNonZero(3002, 4096), std::nullopt);
 }
 
+// What recovery sealed off holds records that verify; they do not count, even where the END before them has rotted.
+TEST_F(SegmentReaderTest, ResyncAcceptsNothingThatWasSealedOff) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("kept");
+  const uint64_t sealed = segment.Data("sealed off");
+  const uint64_t inside = segment.Data("sealed off as well");
+  const uint64_t behind = segment.Data("kept too");
+  Put(segment, 0);
+  file_ = *File::Open(TopicPath(SegmentName(0)));
+  const auto resync = [&](std::vector<format::EpochEntry> epochs) {
+    return SegmentReader(file_, format::TopicSeed::Of(uuid_), 0, kTestSegmentSize, std::move(epochs)).Resync(sealed);
+  };
+  EXPECT_EQ(resync({}), inside);
+  EXPECT_EQ(resync({{2, format::kEndPowerLoss, {}, sealed, behind}}), behind);
+  EXPECT_EQ(resync({{2, format::kEndPowerLoss, {}, sealed, inside}, {3, format::kEndCopied, {}, inside, behind}}),
+            behind);
+  EXPECT_EQ(resync({{2, format::kEndPowerLoss, {}, sealed, kTestSegmentSize}}), kTestSegmentSize);
+  EXPECT_EQ(resync({{2, format::kEndPowerLoss, {}, 0, UINT64_MAX}}), kTestSegmentSize);
+  EXPECT_EQ(resync({{2, format::kEndPowerLoss, {}, behind, kTestSegmentSize}}), inside);
+}
+
 }  // namespace
 }  // namespace libbus::testing

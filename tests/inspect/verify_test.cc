@@ -275,5 +275,101 @@ TEST_F(VerifyTest, TheSinkCanStop) {
   EXPECT_EQ(calls, 2);
 }
 
+TEST_F(VerifyTest, WhatRecoverySealedOffIsANoteWithItsRange) {
+  SegmentBytes first(uuid_, 0);
+  first.Data("one");
+  const uint64_t end = first.End(format::kEndPowerLoss);
+  SegmentBytes second(uuid_, kTestSegmentSize);
+  second.Data("two");
+  Put(first, 0);
+  Put(second, kTestSegmentSize);
+  VerifyReport report;
+  const auto findings = Verify(&report);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_FALSE(findings[0].damage);
+  EXPECT_EQ(findings[0].position->offset, end);
+  EXPECT_EQ(findings[0].what, "sealed by recovery (power loss): what was not durable from " + std::to_string(end) +
+                                  " to 4096 does not count");
+  EXPECT_EQ(ReaderSees(findings[0]), "a gap (power loss) from " + std::to_string(end) + " on");
+  EXPECT_EQ(report.records, 2u);
+}
+
+TEST_F(VerifyTest, WhatWasSealedOffStaysSoWhenTheEndRots) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("kept");
+  const uint64_t sealed = segment.Data("sealed off");
+  segment.Data("sealed off as well");
+  Put(segment, 0);
+  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
+  PutControlWithEpoch(sealed, kTestSegmentSize);
+  VerifyReport report;
+  const auto findings = Verify(&report);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_TRUE(findings[0].damage);
+  EXPECT_EQ(ReaderSees(findings[0]), "a gap (damage) from " + std::to_string(sealed) + " to 4096");
+  EXPECT_EQ(report.records, 1u);
+}
+
+TEST_F(VerifyTest, AMarkOfAFailedSyncNamesTheCure) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  const std::string mark = TopicPath("00000000000000000000.failed");
+  PutFile(mark, "");
+  auto findings = Verify();
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_TRUE(findings[0].damage);
+  EXPECT_EQ(findings[0].file, mark);
+  EXPECT_EQ(
+      findings[0].what,
+      "the segment could not be written to the disk: nothing from 0 on is durable until \"bus recover t --apply\" "
+      "has written it anew");
+  PutFile(mark, SyncFailedMark(5));
+  findings = Verify();
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_NE(findings[0].what.find(" at 2023-11-14T22:13:20.000000000Z (errno 5: Input/output error): nothing from"),
+            std::string::npos)
+      << findings[0].what;
+}
+
+TEST_F(VerifyTest, FilesOfNoTopicAreNotes) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  for (const char* name : {".new-00000000000000000000.seg", ".tmp", "notes.txt", "0.failed", "0.seg"}) {
+    PutFile(TopicPath(name), "x");
+  }
+  const auto findings = Verify();
+  ASSERT_EQ(findings.size(), 5u);
+  for (const Finding& finding : findings) EXPECT_FALSE(finding.damage) << finding.what;
+  EXPECT_EQ(findings[0].what, "left by a recovery that was killed: nobody reads it, and the next one replaces it");
+  EXPECT_EQ(findings[1].what, "in the making, or left by a process that was killed: nobody reads it");
+  EXPECT_EQ(findings[4].file, TopicPath("notes.txt"));
+  EXPECT_EQ(findings[4].what, "not a file of a topic: nobody reads it");
+}
+
+TEST_F(VerifyTest, ARecoveryThatWasBegunIsANoteWithItsCause) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  PutControl(format::ControlState::kRecovering, 64,
+             [](format::ControlRecord& record) { record.cause = format::kEndCopied; });
+  auto findings = Verify();
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_FALSE(findings[0].damage);
+  EXPECT_EQ(findings[0].what,
+            "state recovering, sealing (copied): a recovery is at work, or the next writer ends what one has begun");
+  PutControl(format::ControlState::kRecovering, 64);
+  findings = Verify();
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].what.find("state recovering: a recovery"), 0u) << findings[0].what;
+}
+
+TEST_F(VerifyTest, LeftOpenByAnotherBootIsANote) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  PutControl(format::ControlState::kOpen, 64, [](format::ControlRecord& record) { record.boot_id[0] ^= 1; });
+  const auto findings = Verify();
+  ASSERT_EQ(findings.size(), 2u);
+  EXPECT_FALSE(findings[0].damage);
+  EXPECT_EQ(
+      findings[0].what,
+      "not closed in order, and since then another boot: the next writer seals off what was not durable (see \"bus "
+      "recover t --dry-run\")");
+}
+
 }  // namespace
 }  // namespace libbus::testing
