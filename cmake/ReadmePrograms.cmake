@@ -1,7 +1,11 @@
-# Every ```cpp block of README.md is a whole program: built as readme_1, readme_2, ..., and run by tests/docs.
-function(libbus_readme_programs readme)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${readme})
-  file(READ ${readme} rest)
+# Every ```cpp block of a page is built as PREFIX_1, PREFIX_2, ...: a page that people copy from must not be wrong. A block
+# with a main() is a whole program; any other is a function's body, in which bus, topic and producer are at hand.
+# PREFIX is the page's name in lower case.
+function(libbus_readme_programs page)
+  get_filename_component(prefix ${page} NAME_WE)
+  string(TOLOWER ${prefix} prefix)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page})
+  file(READ ${page} rest)
   set(number 0)
   while(TRUE)
     string(FIND "${rest}" "```cpp\n" begin)
@@ -13,10 +17,16 @@ function(libbus_readme_programs readme)
     string(SUBSTRING "${rest}" ${begin} -1 rest)
     string(FIND "${rest}" "```" end)
     string(SUBSTRING "${rest}" 0 ${end} program)
-    set(source ${CMAKE_CURRENT_BINARY_DIR}/readme_${number}.cc)
+    string(FIND "${program}" "int main(" main)
+    if(main EQUAL -1)
+      string(CONCAT program "#include <libbus/bus.h>\n\nabsl::Status Body([[maybe_unused]] libbus::Bus& bus, "
+        "[[maybe_unused]] libbus::Topic& topic, [[maybe_unused]] libbus::Producer& producer) {\n${program}"
+        "  return absl::OkStatus();\n}\n\nint main() {}\n")
+    endif()
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/${prefix}_${number}.cc)
     file(GENERATE OUTPUT ${source} CONTENT "${program}")
-    add_executable(readme_${number} ${source})
-    target_link_libraries(readme_${number} PRIVATE libbus::libbus)
-    libbus_warnings(readme_${number})
+    add_executable(${prefix}_${number} ${source})
+    target_link_libraries(${prefix}_${number} PRIVATE libbus::libbus)
+    libbus_warnings(${prefix}_${number})
   endwhile()
 endfunction()
