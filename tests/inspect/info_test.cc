@@ -83,5 +83,31 @@ TEST_F(InfoTest, ADamagedControlFileIsLeftOut) {
   EXPECT_EQ(info->end.offset, segment.position());
 }
 
+TEST_F(InfoTest, WhatRecoverySealedOff) {
+  Put(SegmentBytes(uuid_, 0), 0);
+  EXPECT_TRUE(InspectTopic(directory_, "t")->epochs.empty());
+  PutControlWithEpoch(96, 4096, format::kEndCopied);
+  const auto info = InspectTopic(directory_, "t");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->epoch, 2u);
+  ASSERT_EQ(info->epochs.size(), 1u);
+  EXPECT_EQ(info->epochs[0].number, 2u);
+  EXPECT_EQ(info->epochs[0].cause, "copied");
+  EXPECT_EQ(info->epochs[0].from.offset, 96u);
+  EXPECT_EQ(info->epochs[0].to.offset, 4096u);
+}
+
+// A record that was sealed off is not where the log ends.
+TEST_F(InfoTest, TheEndIsNotWhereItWasSealedOff) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("kept");
+  const uint64_t sealed = segment.Data("sealed off");
+  segment.Data("sealed off as well");
+  Put(segment, 0);
+  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
+  PutControlWithEpoch(sealed, kTestSegmentSize);
+  EXPECT_EQ(InspectTopic(directory_, "t")->segments[0].used, kTestSegmentSize);
+}
+
 }  // namespace
 }  // namespace libbus::testing
