@@ -69,9 +69,11 @@ bool Poison(uintptr_t address, bool& writable) {
 // Two threads may get here for one page; the later one's zeros stand, and what the other wrote between is lost like
 // everything that is written to a poisoned range.
 bool Replace(uintptr_t address, bool writable) {
-  void* const page = reinterpret_cast<void*>(address & ~(page_size - 1));  // NOLINT(performance-no-int-to-ptr)
+  const uintptr_t page = address & ~(page_size - 1);
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  return mmap(page, page_size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page;
+  // The bare call: what a tool puts before mmap() need not be fit for a signal handler.
+  const long got = syscall(SYS_mmap, page, page_size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0L);
+  return static_cast<uintptr_t>(got) == page;
 }
 
 // What was there before us.
