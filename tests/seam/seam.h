@@ -21,6 +21,22 @@
 
 namespace libbus::platform {
 
+// Sees what the library does to its files, on the thread that does it; what it does itself must not go through the
+// library, or must mind that it comes back here. `error` is what the library is told: 0 or errno.
+class SeamWatcher {
+ public:
+  virtual ~SeamWatcher() = default;
+  virtual void AtPoint() {}  // before each point
+  virtual void AtLook() {}   // before a record word or a floor is read
+  virtual void AtSleep() {}  // before a bounded sleep that is skipped
+  virtual void BeforeSync(int /*fd*/) {}
+  virtual void AfterSync(int /*fd*/, int /*error*/) {}
+  virtual void AfterAllocate(int /*fd*/, int /*error*/) {}
+  virtual void AfterLink(const char* /*from*/, int /*to_dir*/, const char* /*to_name*/, int /*error*/) {}
+  virtual void AfterRename(int /*dir*/, const char* /*from*/, const char* /*to*/, int /*error*/) {}
+  virtual void AfterUnlink(int /*dir*/, const char* /*name*/, int /*error*/) {}
+};
+
 // What a test may set. One per process; a forked child has its own copy.
 struct SeamControl {
   // Points: changes of shared bytes, and system calls, in the order in which this process makes them.
@@ -28,16 +44,26 @@ struct SeamControl {
   uint64_t kill_at = 0;                         // SIGKILL before the point with this number (from 1); 0: never
   uint64_t stop_at = 0;                         // SIGSTOP before it
   void (*at_point)(uint64_t number) = nullptr;  // called before each point
+  SeamWatcher* watcher = nullptr;
 
   bool no_bounds = false;                // bounded sleeps last an hour: a lost wake-up is a hang
+  bool skip_sleeps = false;              // a bounded sleep ends at once, and the monotonic clock moves on by its bound
   std::atomic<int64_t> clock_offset{0};  // added to the monotonic clock, ns
+  int64_t realtime = 0;                  // what the realtime clock says, ns; 0: the truth
   int allocate_error = 0;                // what fallocate returns; 0: the truth
   int sync_error = 0;                    // what fsync and fdatasync return; 0: the truth
+  uint64_t fail_sync_at = 0;             // EIO at the sync with this number (from 1); 0: never
+  bool stop_at_data_sync = false;        // SIGSTOP inside the next fdatasync
+  bool kill_at_data_sync = false;        // SIGKILL inside it
   bool no_waitv = false;                 // futex_waitv is missing
-  uint8_t boot_id = 0;                   // added to the first byte of the boot id: another boot
+  uint32_t boot_id = 0;                  // added to the first bytes of the boot id: another boot
   uint64_t mount_id = 0;                 // added to the mount's id: another mount
+  bool pretend_durable = false;          // a file system in memory passes for a disk
 
-  std::atomic<uint64_t> copies{0};  // payload copies
+  std::atomic<uint64_t> syncs{0};       // fsync and fdatasync
+  std::atomic<uint64_t> data_syncs{0};  // fdatasync
+  std::atomic<uint64_t> touches{0};     // record words that were added 0 to
+  std::atomic<uint64_t> copies{0};      // payload copies
   std::atomic<uint64_t> copied_bytes{0};
   std::atomic<uint64_t> wakes{0};          // FUTEX_WAKEs on shared words
   std::atomic<uint64_t> sleeps{0};         // FUTEX_WAITs
@@ -48,11 +74,18 @@ inline SeamControl seam_control;
 inline void SeamPoint() {
   const uint64_t number = seam_control.points.fetch_add(1, std::memory_order_relaxed) + 1;
   if (seam_control.at_point != nullptr) seam_control.at_point(number);
+  if (seam_control.watcher != nullptr) seam_control.watcher->AtPoint();
   if (number == seam_control.kill_at) raise(SIGKILL);
   if (number == seam_control.stop_at) raise(SIGSTOP);
 }
 
 struct Seam : RealSeam {
+  template <int kOrder>
+  static uint64_t Load(WordUse use, const uint64_t* word) {
+    const bool looks = use == WordUse::kRecord || use == WordUse::kFloor;
+    if (looks && seam_control.watcher != nullptr) seam_control.watcher->AtLook();
+    return RealSeam::Load<kOrder>(use, word);
+  }
   template <int kOrder>
   static void Store(WordUse use, uint64_t* word, uint64_t value) {
     SeamPoint();
@@ -66,6 +99,7 @@ struct Seam : RealSeam {
   }
   static uint64_t FetchAdd(WordUse use, uint64_t* word, uint64_t n) {
     SeamPoint();
+    if (use == WordUse::kRecord && n == 0) ++seam_control.touches;
     return RealSeam::FetchAdd(use, word, n);
   }
   static void CopyPayload(void* to, const void* from, size_t size) {
@@ -80,6 +114,11 @@ struct Seam : RealSeam {
 
   static int FutexWait(const void* word, uint32_t expected, int64_t timeout_ns, bool shared) {
     ++seam_control.sleeps;
+    if (seam_control.skip_sleeps && timeout_ns >= 0) {
+      if (seam_control.watcher != nullptr) seam_control.watcher->AtSleep();
+      seam_control.clock_offset += timeout_ns;
+      return -ETIMEDOUT;
+    }
     return RealSeam::FutexWait(word, expected, timeout_ns, shared);
   }
   static int FutexWaitAny(std::span<const FutexWaiter> waiters, int64_t timeout_ns) {
@@ -94,23 +133,45 @@ struct Seam : RealSeam {
   }
   static int64_t Bound(int64_t bound_ns) { return seam_control.no_bounds ? 3600 * int64_t{1'000'000'000} : bound_ns; }
   static int64_t MonotonicNow() { return RealSeam::MonotonicNow() + seam_control.clock_offset.load(); }
-
-  static int Sync(int fd) {
-    SeamPoint();
-    return seam_control.sync_error != 0 ? seam_control.sync_error : RealSeam::Sync(fd);
+  static int64_t CoarseRealtimeNow() {
+    return seam_control.realtime != 0 ? seam_control.realtime : RealSeam::CoarseRealtimeNow();
   }
+  static int64_t PreciseRealtimeNow() {
+    return seam_control.realtime != 0 ? seam_control.realtime : RealSeam::PreciseRealtimeNow();
+  }
+
+  static int Sync(int fd) { return Watched(fd, &RealSeam::Sync); }
   static int DataSync(int fd) {
-    SeamPoint();
-    return seam_control.sync_error != 0 ? seam_control.sync_error : RealSeam::DataSync(fd);
+    ++seam_control.data_syncs;
+    if (seam_control.stop_at_data_sync) raise(SIGSTOP);
+    if (seam_control.kill_at_data_sync) raise(SIGKILL);
+    return Watched(fd, &RealSeam::DataSync);
   }
   static int Allocate(int fd, uint64_t size) {
     SeamPoint();
-    return seam_control.allocate_error != 0 ? seam_control.allocate_error : RealSeam::Allocate(fd, size);
+    const int error = seam_control.allocate_error != 0 ? seam_control.allocate_error : RealSeam::Allocate(fd, size);
+    if (seam_control.watcher != nullptr) seam_control.watcher->AfterAllocate(fd, error);
+    return error;
   }
   static int Link(const char* from, int to_dir, const char* to_name) {
     SeamPoint();
-    return RealSeam::Link(from, to_dir, to_name);
+    const int error = RealSeam::Link(from, to_dir, to_name);
+    if (seam_control.watcher != nullptr) seam_control.watcher->AfterLink(from, to_dir, to_name, error);
+    return error;
   }
+  static int Rename(int dir, const char* from, const char* to) {
+    SeamPoint();
+    const int error = RealSeam::Rename(dir, from, to);
+    if (seam_control.watcher != nullptr) seam_control.watcher->AfterRename(dir, from, to, error);
+    return error;
+  }
+  static int Unlink(int dir, const char* name) {
+    SeamPoint();
+    const int error = RealSeam::Unlink(dir, name);
+    if (seam_control.watcher != nullptr) seam_control.watcher->AfterUnlink(dir, name, error);
+    return error;
+  }
+  static bool Volatile(int fd) { return !seam_control.pretend_durable && RealSeam::Volatile(fd); }
   static int LockByte(int fd, int type, int64_t byte) {
     SeamPoint();
     return RealSeam::LockByte(fd, type, byte);
@@ -122,10 +183,20 @@ struct Seam : RealSeam {
 
   static bool BootId(uint8_t (&id)[16]) {
     const bool known = RealSeam::BootId(id);
-    id[0] = static_cast<uint8_t>(id[0] + seam_control.boot_id);
+    for (int i = 0; i < 4; ++i) id[i] = static_cast<uint8_t>(id[i] + (seam_control.boot_id >> 8 * i));
     return known;
   }
   static uint64_t MountId(int fd) { return RealSeam::MountId(fd) + seam_control.mount_id; }
+
+  static int Watched(int fd, int (*sync)(int)) {
+    SeamPoint();
+    SeamWatcher* const watcher = seam_control.watcher;
+    if (watcher != nullptr) watcher->BeforeSync(fd);
+    const bool fails = ++seam_control.syncs == seam_control.fail_sync_at;
+    const int error = seam_control.sync_error != 0 ? seam_control.sync_error : fails ? EIO : sync(fd);
+    if (watcher != nullptr) watcher->AfterSync(fd, error);
+    return error;
+  }
 
 #ifdef LIBBUS_TEST_SHARED_MAPPING
   // To TSan the same file mapped twice is two memories: one mapping for all, or it would prove nothing.

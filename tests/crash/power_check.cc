@@ -1,0 +1,274 @@
+#include "tests/crash/power_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "libbus/platform/status.h"
+#include "tests/seam/seam.h"
+
+namespace libbus::test {
+namespace {
+
+constexpr uint64_t kMessages = 3;
+constexpr int kMostCuts = 3;  // of which each meets the recovery from the one before
+
+Seen See(const RecordView& record) {
+  Seen seen;
+  seen.position = record.position().offset;
+  seen.next = record.next_position().offset;
+  seen.gap = record.kind() == RecordKind::kGap;
+  if (seen.gap) {
+    seen.loss = record.gap().loss();
+    seen.cause = static_cast<uint32_t>(record.gap().cause);
+  } else {
+    seen.payload = std::string(record.text());
+  }
+  return seen;
+}
+
+std::string Text(const Seen& seen) {
+  const std::string what =
+      seen.gap ? fmt::format("gap of cause {}", seen.cause) : fmt::format("record of {} bytes", seen.payload.size());
+  return fmt::format("{} at {}..{}", what, seen.position, seen.next);
+}
+
+// Reads to the end, or as far as one can.
+absl::Status ReadAll(Topic& topic, Reading& reading) {
+  LIBBUS_ASSIGN_OR_RETURN(Consumer consumer, topic.NewConsumer({.to = From::End(), .gaps = Gaps::kAll}));
+  for (;;) {
+    const auto record = consumer.Next(absl::ZeroDuration());
+    if (record.status().code() == absl::StatusCode::kOutOfRange) return absl::OkStatus();
+    LIBBUS_RETURN_IF_ERROR(record.status());
+    reading.push_back(See(*record));
+  }
+}
+
+const Seen* Find(const Reading& reading, uint64_t position) {
+  const auto seen = std::lower_bound(reading.begin(), reading.end(), position,
+                                     [](const Seen& seen, uint64_t position) { return seen.position < position; });
+  return seen != reading.end() && seen->position == position ? &*seen : nullptr;
+}
+
+// True if gaps say that nothing from `from` to `to` is there.
+bool IsGap(const Reading& reading, uint64_t from, uint64_t to) {
+  for (const Seen& seen : reading) {
+    if (seen.gap && seen.position <= from) from = std::max(from, seen.next);
+  }
+  return from >= to;
+}
+
+// Empty: `after` begins with the records of `before`, and where that had gaps, it has gaps; it may tell two of them as
+// one. Else what differs.
+std::string DiffersFromPrefix(const Reading& before, const Reading& after) {
+  auto next = after.begin();
+  for (const Seen& seen : before) {
+    if (seen.gap) {
+      if (!IsGap(after, seen.position, seen.next)) return Text(seen) + " is no gap any more";
+      continue;
+    }
+    next = std::find_if(next, after.end(), [](const Seen& other) { return !other.gap; });
+    if (next == after.end()) return Text(seen) + " is gone";
+    if (*next != seen) return fmt::format("{} was {}", Text(*next), Text(seen));
+    ++next;
+  }
+  return "";
+}
+
+// The first item that differs.
+std::string Difference(const Reading& a, const Reading& b) {
+  const auto [in_a, in_b] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  return fmt::format("{} was {}", in_b == b.end() ? "nothing" : Text(*in_b), in_a == a.end() ? "nothing" : Text(*in_a));
+}
+
+}  // namespace
+
+void CutCheck::Wrong(uint64_t& count, std::string_view kind, const std::string& what) {
+  if (++count <= kMessages) tally_.messages.push_back(fmt::format("{}: {}: {}", where_, kind, what));
+}
+
+bool CutCheck::Check(const Cut& cut) {
+  where_ = fmt::format("{} cut at {} of {}, mix {}{}", cut.where, cut.moment, cut.history.now(),
+                       static_cast<int>(cut.mix), cut.same_boot ? ", a kill" : "");
+  const Image image = cut.history.Draw(cut.moment, cut.mix, random_);
+  ++tally_.drawn;
+  if (image.stale == 0 && !cut.same_boot) return false;
+  store_.Restore(image);
+  if (!cut.same_boot) {
+    ++platform::seam_control.boot_id;
+    ++tally_.images;
+    tally_.recut += cut.depth > 0 ? 1 : 0;
+  }
+  if (const absl::Status status = ReadOnly(cut); !status.ok())
+    Wrong(tally_.refused, "refused", "read-only: " + status.ToString());
+  const bool again = cut.depth + 1 < kMostCuts && Chance(4);
+  if (again) store_.Start();
+  const absl::Status status = RecoverAndGoOn(cut);
+  if (!status.ok()) Wrong(tally_.refused, "refused", status.ToString());
+  if (again) {
+    const History history = store_.Stop();
+    if (status.ok()) CutAgain(cut, history);
+  }
+  return true;
+}
+
+absl::Status CutCheck::ReadOnly(const Cut& cut) {
+  LIBBUS_ASSIGN_OR_RETURN(Bus bus, Bus::Open(bus_path_, {.read_only = true}));
+  auto topic = bus.OpenTopic("t");
+  if (topic.status().code() == absl::StatusCode::kFailedPrecondition) return absl::OkStatus();
+  LIBBUS_RETURN_IF_ERROR(topic.status());
+  const absl::Status status = ReadAll(*topic, read_only_);
+  for (const Seen& seen : read_only_) {
+    const auto fact = cut.facts.find(seen.position);
+    if (seen.gap || (fact != cut.facts.end() && fact->second.may)) continue;
+    Wrong(tally_.phantom, "phantom", "read-only: " + Text(seen));
+  }
+  ++tally_.read_only;
+  return status.code() == absl::StatusCode::kFailedPrecondition ? absl::OkStatus() : status;
+}
+
+absl::Status CutCheck::OpenAndRead(std::unique_ptr<Writer>& writer, Reading& reading) {
+  LIBBUS_ASSIGN_OR_RETURN(writer, Writer::Open(bus_path_, 1));
+  return ReadAll(writer->topic(), reading);
+}
+
+absl::Status CutCheck::RecoverAndGoOn(const Cut& cut) {
+  std::unique_ptr<Writer> writer;
+  LIBBUS_RETURN_IF_ERROR(OpenAndRead(writer, recovered_));
+  recovery_end_ = store_.now();
+  Judge(cut);
+  LIBBUS_RETURN_IF_ERROR(PublishMore(FactsAfter(cut), *writer));
+  Reading more;
+  LIBBUS_RETURN_IF_ERROR(ReadAll(writer->topic(), more));
+  CheckNew(more);
+  // Recovery twice is recovery once.
+  store_.Kill([&] { writer.reset(); });
+  Reading twice;
+  LIBBUS_RETURN_IF_ERROR(OpenAndRead(writer, twice));
+  if (twice != more) Wrong(tally_.changed, "changed", "recovered twice: " + Difference(more, twice));
+  return absl::OkStatus();
+}
+
+// --- what was read ---------------------------------------------------------------------------------------------------
+
+void CutCheck::Judge(const Cut& cut) {
+  for (const Seen& seen : recovered_) {
+    if (seen.gap) continue;
+    ++tally_.records;
+    const auto fact = cut.facts.find(seen.position);
+    if (fact == cut.facts.end() || !fact->second.may) {
+      Wrong(tally_.phantom, "phantom", Text(seen));
+    } else if (fact->second.payload != seen.payload) {
+      Wrong(tally_.phantom, "phantom", Text(seen) + ": another payload");
+      if (fact->second.must) Wrong(tally_.lost, "lost", Text(seen) + ": another payload");
+    }
+  }
+  for (const auto& [position, fact] : cut.facts) {
+    tally_.durable += fact.must ? 1 : 0;
+    const Seen* const seen = Find(recovered_, position);
+    if (seen == nullptr || seen->gap) JudgeMissing(position, fact);
+  }
+  const std::string read = DiffersFromPrefix(read_only_, recovered_);
+  if (!read.empty()) Wrong(tally_.changed, "changed", "since it was read before the recovery: " + read);
+  if (cut.before == nullptr) return;
+  const std::string differs = DiffersFromPrefix(*cut.before, recovered_);
+  if (!differs.empty()) Wrong(tally_.changed, "changed", "recovered again: " + differs);
+}
+
+void CutCheck::JudgeMissing(uint64_t position, const Fact& fact) {
+  if (fact.must)
+    return Wrong(tally_.lost, "lost", fmt::format("record of {} bytes at {}", fact.payload.size(), position));
+  if (!fact.told) return;
+  for (const Seen& seen : recovered_) {
+    if (!seen.gap || position < seen.position || position >= seen.next) continue;
+    ++tally_.missing;
+    tally_.not_loss += seen.loss ? 0 : 1;
+    return;
+  }
+  Wrong(tally_.silent, "silent", fmt::format("record of {} bytes at {}", fact.payload.size(), position));
+}
+
+Facts CutCheck::FactsAfter(const Cut& cut) const {
+  Facts after = cut.facts;
+  for (auto& [position, fact] : after) {
+    const Seen* const seen = Find(recovered_, position);
+    const bool there = seen != nullptr && !seen->gap;
+    // A recovery from a power cut leaves nothing that is not durable, and nothing comes back that it had not found.
+    fact.must = there && (fact.must || !cut.same_boot);
+    fact.may = there;
+    fact.told = there || fact.told;
+  }
+  return after;
+}
+
+// --- going on --------------------------------------------------------------------------------------------------------
+
+absl::Status CutCheck::PublishMore(const Facts& facts, Writer& writer) {
+  const bool each = writer.topic().options().sync == SyncPolicy::Each();
+  Publisher publisher(store_, ledger_, random_, each);
+  Writer::Hand& hand = writer.hands().front();
+  for (uint64_t n = 1 + random_() % 4; n > 0; --n) {
+    if (Chance(3)) {
+      LIBBUS_RETURN_IF_ERROR(publisher.OpenClaim(hand));
+      LIBBUS_RETURN_IF_ERROR(publisher.CommitClaim(hand));
+    } else {
+      LIBBUS_RETURN_IF_ERROR(publisher.Publish(hand.producer, Chance(2)));
+    }
+  }
+  for (const Published& record : ledger_.all()) CheckUnused(facts, record);
+  return absl::OkStatus();
+}
+
+void CutCheck::CheckUnused(const Facts& facts, const Published& record) {
+  const uint64_t end = record.position + 24 + record.payload.size();
+  for (auto fact = facts.begin(); fact != facts.end() && fact->first < end; ++fact) {
+    const uint64_t fact_end = fact->first + 24 + fact->second.payload.size();
+    if (fact->second.told && fact_end > record.position) {
+      Wrong(tally_.reused, "reused",
+            fmt::format("position {}, where a record stood at {}", record.position, fact->first));
+    }
+  }
+}
+
+void CutCheck::CheckNew(const Reading& reading) {
+  const std::string differs = DiffersFromPrefix(recovered_, reading);
+  if (!differs.empty()) Wrong(tally_.changed, "changed", "after publishing: " + differs);
+  size_t records = 0;
+  for (size_t i = recovered_.size(); i < reading.size(); ++i) records += reading[i].gap ? 0 : 1;
+  if (records > ledger_.all().size())
+    Wrong(tally_.phantom, "phantom", "more records than were published after the recovery");
+  for (const Published& record : ledger_.all()) {
+    const Seen* const seen = Find(reading, record.position);
+    if (seen == nullptr || seen->payload != record.payload) {
+      Wrong(tally_.lost, "lost",
+            fmt::format("record of {} bytes at {}, with no cut", record.payload.size(), record.position));
+    }
+  }
+}
+
+// Cuts while the recovery ran, just when it was over, and behind it.
+void CutCheck::CutAgain(const Cut& cut, const History& history) {
+  const auto within = [&](Moment from, Moment to) { return from + random_() % (to - from + 1); };
+  CutOnceMore(cut, history, within(0, recovery_end_), false);
+  CutOnceMore(cut, history, Chance(2) ? recovery_end_ : within(recovery_end_, history.now()), false);
+  if (Chance(2)) CutOnceMore(cut, history, within(0, history.now()), true);
+}
+
+void CutCheck::CutOnceMore(const Cut& cut, const History& history, Moment moment, bool same_boot) {
+  const bool recovered = moment >= recovery_end_;
+  Facts facts = recovered ? FactsAfter(cut) : cut.facts;
+  ledger_.AddTo(facts, moment);
+  const Mix mix = same_boot ? Mix::kNew : static_cast<Mix>(random_() % kMixes);
+  CutCheck check(bus_path_, store_, random_, tally_);
+  check.Check({.history = history,
+               .moment = moment,
+               .mix = mix,
+               .same_boot = same_boot,
+               .facts = facts,
+               .before = recovered && !cut.same_boot ? &recovered_ : cut.before,
+               .where = where_ + ";",
+               .depth = cut.depth + 1});
+}
+
+}  // namespace libbus::test

@@ -1,0 +1,107 @@
+// What must be true of a topic after a power cut, whatever the image.
+#ifndef LIBBUS_TESTS_CRASH_POWER_CHECK_H_
+#define LIBBUS_TESTS_CRASH_POWER_CHECK_H_
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbus/bus.h"
+#include "tests/crash/power_ledger.h"
+#include "tests/crash/power_store.h"
+#include "tests/crash/power_workload.h"
+
+namespace libbus::test {
+
+// What was counted, and what was wrong.
+struct Tally {
+  uint64_t drawn = 0;      // images
+  uint64_t images = 0;     // of these, in which a sector was older than what was there at the cut: only these count
+  uint64_t records = 0;    // read and compared
+  uint64_t durable = 0;    // acknowledged as durable, and looked for
+  uint64_t missing = 0;    // committed, not acknowledged as durable, and gone: allowed, if a gap says so
+  uint64_t not_loss = 0;   // of these: the gap says that nothing was lost (a dead claim)
+  uint64_t recut = 0;      // images of a power cut during or after the recovery from another
+  uint64_t read_only = 0;  // images read before their recovery
+
+  uint64_t lost = 0;     // acknowledged as durable, and gone or different
+  uint64_t phantom = 0;  // read, and never published there
+  uint64_t silent = 0;   // committed and gone, and no gap says so
+  uint64_t changed = 0;  // read twice, and not the same
+  uint64_t reused = 0;   // a position that was used twice
+  uint64_t refused = 0;  // something failed that must not
+
+  std::vector<std::string> messages;  // the first few of each kind of wrong
+
+  uint64_t wrong() const { return lost + phantom + silent + changed + reused + refused; }
+};
+
+// A record or gap as it was read.
+struct Seen {
+  bool gap = false;
+  bool loss = false;  // gaps
+  uint64_t position = 0;
+  uint64_t next = 0;
+  uint32_t cause = 0;
+  std::string payload;
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+using Reading = std::vector<Seen>;
+
+// A power cut, or (same_boot) a kill, at some moment of a history.
+struct Cut {
+  const History& history;
+  Moment moment;
+  Mix mix;
+  bool same_boot = false;           // the kernel goes on: with Mix::kNew, a kill of all processes
+  const Facts& facts;               // what is known of the records at that moment
+  const Reading* before = nullptr;  // what a recovery before that had left, if it was over
+  std::string where = {};           // names it in messages
+  int depth = 0;                    // cuts before it
+};
+
+// Puts the image of a cut in place, reads it, recovers it, goes on there for a while, and looks at everything.
+class CutCheck {
+ public:
+  CutCheck(std::string bus_path, PowerStore& store, Random& random, Tally& tally)
+      : bus_path_(std::move(bus_path)), store_(store), random_(random), tally_(tally) {}
+
+  // False: the image is just what was there at the cut; nothing was checked (unless `same_boot`).
+  bool Check(const Cut& cut);
+
+ private:
+  absl::Status RecoverAndGoOn(const Cut& cut);
+  absl::Status OpenAndRead(std::unique_ptr<Writer>& writer, Reading& reading);
+  // What was read while nobody could write, is read after the recovery as well.
+  absl::Status ReadOnly(const Cut& cut);
+  void Judge(const Cut& cut);
+  void JudgeMissing(uint64_t position, const Fact& fact);
+  // What is known of the records after the recovery.
+  Facts FactsAfter(const Cut& cut) const;
+  absl::Status PublishMore(const Facts& facts, Writer& writer);
+  void CheckUnused(const Facts& facts, const Published& record);
+  void CheckNew(const Reading& reading);
+  void CutAgain(const Cut& cut, const History& history);
+  void CutOnceMore(const Cut& cut, const History& history, Moment moment, bool same_boot);
+  bool Chance(uint32_t of) { return random_() % of == 0; }
+  void Wrong(uint64_t& count, std::string_view kind, const std::string& what);
+
+  const std::string bus_path_;
+  PowerStore& store_;
+  Random& random_;
+  Tally& tally_;
+  std::string where_;
+
+  Reading read_only_;        // read before the recovery
+  Reading recovered_;        // read after it
+  Moment recovery_end_ = 0;  // when that was
+  Ledger ledger_;            // published after that
+};
+
+}  // namespace libbus::test
+
+#endif  // LIBBUS_TESTS_CRASH_POWER_CHECK_H_
