@@ -115,7 +115,7 @@ absl::Status RunOnce(DurableRun run, const DurableOptions& options, Wants wants,
   run.directory = scratch->path();
   auto area = RunArea::Make(run.producers, wants == Wants::kFollower ? 1 : 0, run.total());
   if (!area.ok()) return area.status();
-  const auto status = RunInArea(run, options, wants, *area, writer, way);
+  absl::Status status = RunInArea(run, options, wants, *area, writer, way);
   writer.Discard();
   if (status.ok()) return status;
   return absl::Status(status.code(), fmt::format("{}: {}", writer.name(), std::string(status.message())));

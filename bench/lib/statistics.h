@@ -43,6 +43,7 @@ inline Latency Summarise(std::span<uint64_t> delays) {
 inline Latency Combine(const std::vector<Latency>& rounds) {
   const auto median = [&](uint64_t Latency::*field) {
     std::vector<uint64_t> values;
+    values.reserve(rounds.size());
     for (const Latency& round : rounds) values.push_back(round.*field);
     return Median(std::move(values));
   };

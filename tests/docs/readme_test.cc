@@ -113,14 +113,24 @@ TEST_F(ReadmeTest, EveryCommandOfTheToolRuns) {
   EXPECT_GT(commands, 0);
 }
 
-TEST_F(ReadmeTest, EveryLinkLeadsSomewhere) {
-  const std::string readme = Readme();
+// Of README.md and of every page in docs/.
+TEST(Pages, EveryLinkLeadsSomewhere) {
+  const std::filesystem::path root = LIBBUS_SOURCE_DIR;
+  std::vector<std::filesystem::path> pages = {root / "README.md"};
+  for (const auto& entry : std::filesystem::directory_iterator(root / "docs")) {
+    if (entry.path().extension() == ".md") pages.push_back(entry.path());
+  }
   int links = 0;
-  for (size_t at = readme.find("]("); at != std::string::npos; at = readme.find("](", at + 1)) {
-    const std::string target = readme.substr(at + 2, readme.find(')', at) - at - 2);
-    if (target.starts_with("http")) continue;
-    ++links;
-    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(LIBBUS_SOURCE_DIR) / target)) << target;
+  for (const std::filesystem::path& path : pages) {
+    const std::string page = ReadFile(path);
+    for (size_t at = page.find("]("); at != std::string::npos; at = page.find("](", at + 1)) {
+      std::string target = page.substr(at + 2, page.find(')', at) - at - 2);
+      if (target.starts_with("http")) continue;
+      target = target.substr(0, target.find('#'));
+      if (target.empty()) continue;
+      ++links;
+      EXPECT_TRUE(std::filesystem::exists(path.parent_path() / target)) << path << " leads to " << target;
+    }
   }
   EXPECT_GT(links, 0);
 }

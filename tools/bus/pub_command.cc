@@ -78,7 +78,7 @@ class Syncs {
 
   absl::Status IfDue() { return absl::Now() - last_ < interval_ ? absl::OkStatus() : Now(); }
   absl::Status Now() {
-    const absl::Status status = topic_->Sync();
+    absl::Status status = topic_->Sync();
     last_ = absl::Now();
     return status;
   }
@@ -94,12 +94,12 @@ class Publisher {
   // `syncs`: none unless asked for.
   Publisher(const PubOptions& options, libbus::Producer producer, libbus::RecordOptions record, double rate,
             std::optional<Syncs> syncs)
-      : options_(options), producer_(std::move(producer)), record_(record), pace_(rate), syncs_(std::move(syncs)) {}
+      : options_(options), producer_(std::move(producer)), record_(record), pace_(rate), syncs_(syncs) {}
 
   absl::Status PublishAll(Input& input);
   // REQUIRES: syncs were given.
   absl::Status SyncNow() {
-    const absl::Status status = syncs_->Now();
+    absl::Status status = syncs_->Now();
     published_.durable = status.ok();
     return status;
   }
