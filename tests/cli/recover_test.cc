@@ -35,7 +35,7 @@ class RecoverTest : public CliTest {
   }
   void CopyBus() const { std::filesystem::copy(Path("b"), Path("copy"), std::filesystem::copy_options::recursive); }
   void DamageControl() const {
-    for (const uint64_t offset : {16384 + 40, 32768 + 40}) Patch(Path("b/t/control"), offset, "damage");
+    for (const uint64_t offset : {uint64_t{16384}, uint64_t{32768}}) Patch(Path("b/t/control"), offset + 40, "damage");
   }
   void FailSync() const { std::ofstream(Path("b/t/00000000000000000000.failed")).flush(); }
 
@@ -225,6 +225,9 @@ TEST_F(RecoverTest, ACopyIsRefusedThenAdoptedThenBothGoOn) {
   EXPECT_EQ(NumberOf(after, "tail"), end + 64);
   ExpectExact(after, end);
 
+  const std::string info = Out({"--bus", "copy", "info", "t"});
+  ExpectHas(info, "\nsealed off     ");
+  ExpectHas(info, fmt::format(", the last in epoch 2 from {} to {} (copied)\n", end == 65536 ? 192 : 65600, end));
   Out({"--bus", "copy", "pub", "t"}, "other\n");
   original.Write("six\n");
   EXPECT_EQ(original.Wait().code, 0);
@@ -248,6 +251,22 @@ TEST_F(RecoverTest, ACleanCopyLosesNothing) {
   const std::string info = Out({"--bus", "copy", "info", "t", "--json"});
   EXPECT_EQ(NumberOf(info, "epoch"), 2u);
   ExpectHas(info, "\"epochs\":[{\"number\":2,\"cause\":\"copied\",\"from\":160,\"to\":160}]");
+}
+
+// Its control file is replaced: whoever has it open would not see what happens then.
+TEST_F(RecoverTest, ACopyThatSomebodyReadsIsNotAdopted) {
+  CopyBus();
+  RunningTool reader({"--bus", "copy", "tail", "t", "-o", "start"}, scratch_.path());
+  EXPECT_EQ(reader.ReadUntil("three\n"), "one\ntwo\nthree\n");
+  const auto before = Snapshot("copy");
+  const Result refused = Run({"--bus", "copy", "recover", "t", "--apply"});
+  ExpectOneLine(refused, 1, "a process has this topic open");
+  ExpectHas(refused.err, "fuser -v");
+  ExpectUntouched(before, "copy");
+  DryRun(0, "copy");
+  reader.Signal(SIGINT);
+  reader.Wait();
+  Apply(0, "copy");
 }
 
 // Two buses of one identity at a time: what one publishes the other does not see.

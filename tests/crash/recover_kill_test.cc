@@ -259,7 +259,7 @@ TEST_F(RecoverKillTest, AgainAndAgain) {
                                &RecoverKillTest::LeaveWithDamagedControl};
   std::mt19937_64 random(test::Seed("AgainAndAgain"));
   std::fflush(stdout);
-  for (int round = 0; round < 60; ++round) {
+  for (size_t round = 0; round < 60; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
     Renew(kLeaves[round % std::size(kLeaves)]);
     for (int kill = 0; kill < 4; ++kill) {

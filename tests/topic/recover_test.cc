@@ -226,7 +226,7 @@ class RecoverLeftTest : public RecoverTest, public testing::WithParamInterface<L
     EXPECT_FALSE(report.clean);
     EXPECT_EQ(report.applied, applied);
     EXPECT_EQ(report.cause, GetParam().cause);
-    EXPECT_TRUE(report.why.empty() || !report.cause.empty()) << report.why;
+    EXPECT_EQ(report.why.empty(), report.cause.empty()) << report.why;
     EXPECT_EQ(report.adopts, GetParam().adopts);
     EXPECT_EQ(report.failed_segments, GetParam().failed);
     EXPECT_EQ(told.rows(), GetParam().rows);
