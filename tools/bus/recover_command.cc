@@ -177,7 +177,7 @@ std::string ReportText(const std::string& topic, const RecoveryReport& report, c
   if (report.in_use) return out;
   for (const RecoveryStep& step : steps) out += StepText(step);
   out += DoneText(report);
-  if (!report.clean) out += TallyText(report);
+  if (report.bytes() > 0) out += TallyText(report);
   Line(out, "durable", fmt::format("up to {}", report.durable.offset));
   return out;
 }
