@@ -93,10 +93,10 @@ bool CutCheck::Check(const Cut& cut) {
                        static_cast<int>(cut.mix), cut.same_boot ? ", a kill" : "");
   const Image image = cut.history.Draw(cut.moment, cut.mix, random_);
   ++tally_.drawn;
-  if (image.stale == 0 && !cut.same_boot) return false;
+  if (image.stale == 0 && cut.depth == 0) return false;
   store_.Restore(image);
-  if (!cut.same_boot) {
-    ++platform::seam_control.boot_id;
+  platform::seam_control.boot_id += cut.same_boot ? 0 : 1;
+  if (image.stale > 0) {
     ++tally_.images;
     tally_.recut += cut.depth > 0 ? 1 : 0;
   }
@@ -259,7 +259,8 @@ void CutCheck::CutOnceMore(const Cut& cut, const History& history, Moment moment
   const bool recovered = moment >= recovery_end_;
   Facts facts = recovered ? FactsAfter(cut) : cut.facts;
   ledger_.AddTo(facts, moment);
-  const Mix mix = same_boot ? Mix::kNew : static_cast<Mix>(random_() % kMixes);
+  Mix mix = same_boot ? Mix::kNew : static_cast<Mix>(random_() % kMixes);
+  if (moment == recovery_end_ && !same_boot) mix = Chance(2) ? Mix::kOld : Mix::kNew;
   CutCheck check(bus_path_, store_, random_, tally_);
   check.Check({.history = history,
                .moment = moment,

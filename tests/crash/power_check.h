@@ -70,7 +70,7 @@ class CutCheck {
   CutCheck(std::string bus_path, PowerStore& store, Random& random, Tally& tally)
       : bus_path_(std::move(bus_path)), store_(store), random_(random), tally_(tally) {}
 
-  // False: the image is just what was there at the cut; nothing was checked (unless `same_boot`).
+  // False: the image is just what was there at the cut; nothing was checked (unless it is a cut after another).
   bool Check(const Cut& cut);
 
  private:

@@ -7,6 +7,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <random>
 #include <string>
 
 #include "libbus/bus.h"
@@ -65,12 +67,24 @@ class PowerTest : public testing::Test {
     ASSERT_TRUE(std::filesystem::create_directory(scratch / "stash"));
     Random random(seed);
     PowerStore store(bus_path + "/t", scratch / "stash");
+    const absl::Status aged = seed % 6 == 1 ? Age(bus_path, store) : absl::OkStatus();
+    ASSERT_TRUE(aged.ok()) << aged;
     store.Start();
     Workload workload(bus_path, store, random, each);
     const absl::Status status = workload.Run(kSteps);
     ASSERT_TRUE(status.ok()) << status;
     const History history = store.Stop();
     Cuts(fmt::format("workload {}:", seed), bus_path, store, history, workload.ledger(), random, tally);
+  }
+
+  // So many power cuts that the control record with its list of epochs no longer fits into one sector, and can be torn.
+  static absl::Status Age(const std::string& bus_path, PowerStore& store) {
+    for (int i = 0; i < 16; ++i) {
+      LIBBUS_ASSIGN_OR_RETURN(std::unique_ptr<Writer> writer, Writer::Open(bus_path, 0));
+      store.Kill([&] { writer.reset(); });
+      ++seam_control.boot_id;
+    }
+    return absl::OkStatus();
   }
 
   static void Cuts(const std::string& where, const std::string& bus_path, PowerStore& store, const History& history,
