@@ -103,7 +103,8 @@ uint32_t ControlRecordFields(Picture& picture) {
   picture.Number<uint32_t>("cause", [](uint32_t cause) {
     return cause == 0 ? "0: seals nothing" : fmt::format("{}: {}", cause, EndCauseName(static_cast<uint8_t>(cause)));
   });
-  picture.Zeros("reserved", sizeof(format::ControlRecord::reserved0) + sizeof(format::ControlRecord::reserved));
+  picture.Number<uint32_t>("was clean");
+  picture.Zeros("reserved", sizeof(format::ControlRecord::reserved));
   return std::min(picture.Number<uint32_t>("epoch entries"), format::kMaxEpochEntries);
 }
 

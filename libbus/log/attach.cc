@@ -109,7 +109,10 @@ absl::Status Attachment::AttachAlone() {
   log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
   LIBBUS_RETURN_IF_ERROR(LearnSyncFailed(*log_));
   log_->control().name_durable().Reset(0);
-  if (!continuity.clean) return RecoverAlone(*log_, record, {.cause = continuity.cause}).status();
+  // Closed in order, but the files end before T: somebody removed one.
+  const bool short_of = continuity.clean && !log_->writing().Containing(record->tail).ok();
+  const uint8_t cause = short_of ? format::kEndDamage : continuity.cause;
+  if (short_of || !continuity.clean) return RecoverAlone(*log_, record, {.cause = cause}).status();
   ResetHints(*log_);
   auto next = std::make_unique<ControlRecord>(*record);
   return WriteOpen(*log_, *next, next->tail, next->tail);
@@ -140,7 +143,9 @@ absl::Status Attachment::Leave() {
   if (!record || StateOf(*record) != ControlState::kOpen) return absl::OkStatus();
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t tail, ResolveAll(*log_));
   // Every segment before CLEAN, names too: CLEAN is trusted after a power loss.
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t durable, SyncOnce(*log_));
+  const auto synced = SyncOnce(*log_);
+  RaiseSyncEvent(*log_);
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t durable, synced);
   if (durable != tail) return absl::OkStatus();  // damage was met: the next one looks at it
   auto next = std::make_unique<ControlRecord>(*record);
   next->state = static_cast<uint32_t>(ControlState::kClean);

@@ -17,18 +17,33 @@ using format::ControlRecord;
 using format::ControlState;
 using platform::Seam;
 
-// The name of a file that is a copy; empty if none is.
-absl::StatusOr<std::string> FindCopy(Log& log) {
+absl::StatusOr<bool> IsCopy(Log& log, uint64_t base) {
+  const std::string path = log.any().PathOf(base);
+  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
+  LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader segment, log.any().ReadHeader(file, base));
+  LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
+  return identity.inode != segment.inode;
+}
+
+// The name of a file that is a copy; empty if none is. `reader`: one whose header cannot be read is passed over; it
+// will be met where it is read.
+absl::StatusOr<std::string> FindCopy(Log& log, bool reader) {
   if (log.control().identity().inode != log.control().header().control_inode) return std::string("control");
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.any().ListBases());
   for (const uint64_t base : bases) {
-    const std::string path = log.any().PathOf(base);
-    LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
-    LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader segment, log.any().ReadHeader(file, base));
-    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
-    if (identity.inode != segment.inode) return SegmentName(base);
+    const absl::StatusOr<bool> copy = IsCopy(log, base);
+    if (!copy.ok() && !reader) return copy.status();
+    if (copy.ok() && *copy) return SegmentName(base);
   }
   return std::string();
+}
+
+// A recovery that was begun, and its cause.
+Continuity Unfinished(const ControlRecord& record, bool power_loss) {
+  uint8_t cause = record.cause <= format::kEndSyncFailed ? static_cast<uint8_t>(record.cause) : format::kEndDamage;
+  // What was harmless then is so no longer.
+  if (cause == format::kEndOtherMount && power_loss) cause = format::kEndPowerLoss;
+  return {false, false, cause, "a recovery was begun and not finished"};
 }
 
 Continuity Broken(uint8_t cause, std::string why) { return {false, false, cause, std::move(why)}; }
@@ -73,7 +88,7 @@ absl::Status NeedsRepair(const Log& log, std::string_view why) {
 }
 
 absl::StatusOr<Continuity> AssessContinuity(Log& log, const std::optional<ControlRecord>& record, bool alone) {
-  LIBBUS_ASSIGN_OR_RETURN(const std::string copy, FindCopy(log));
+  LIBBUS_ASSIGN_OR_RETURN(const std::string copy, FindCopy(log, !alone));
   const bool clean = record && static_cast<ControlState>(record->state) == ControlState::kClean;
   if (!copy.empty()) return Continuity{clean, true, format::kEndCopied, copy + " is a copy"};
   if (clean) return Continuity{.clean = true};
@@ -82,10 +97,9 @@ absl::StatusOr<Continuity> AssessContinuity(Log& log, const std::optional<Contro
   LIBBUS_RETURN_IF_ERROR(StampToday(log, *today));
   // A recovery that was begun ends as what it was begun.
   const bool recovering = static_cast<ControlState>(record->state) == ControlState::kRecovering;
-  if (recovering && record->cause != 0) {
-    return Broken(static_cast<uint8_t>(record->cause), "a recovery was begun and not finished");
-  }
-  if (std::memcmp(today->boot_id, record->boot_id, sizeof(today->boot_id)) != 0) {
+  const bool other_boot = std::memcmp(today->boot_id, record->boot_id, sizeof(today->boot_id)) != 0;
+  if (recovering && record->cause != 0) return Unfinished(*record, other_boot || today->device != record->device);
+  if (other_boot) {
     return Broken(format::kEndPowerLoss, "last written before this boot and not closed");
   }
   if (today->device != record->device) {
@@ -97,15 +111,17 @@ absl::StatusOr<Continuity> AssessContinuity(Log& log, const std::optional<Contro
   return Continuity{};
 }
 
-absl::StatusOr<std::optional<uint64_t>> ReadableLimit(Log& log) {
+absl::StatusOr<Readable> FindReadable(Log& log) {
   const auto record = log.control().ReadRecord();
   LIBBUS_ASSIGN_OR_RETURN(const Continuity continuity, AssessContinuity(log, record, false));
-  if (continuity.clean || continuity.cause == 0) return std::optional<uint64_t>();
-  if (!continuity.copy && record) return std::optional(record->durable);
+  if (!continuity.copy && (continuity.clean || continuity.cause == 0)) return Readable{};
+  if (!continuity.copy && record) return Readable{record->durable, record->durable};
   // A copy's control file may be younger than its segments, and a damaged one tells nothing: as far as everything
   // verifies. Nobody can change that: a recovery keeps it too.
-  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, PlanRecovery(log, {.cause = continuity.cause}));
-  return std::optional(plan.seals.empty() ? plan.tail : plan.seals.front().position);
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, continuity.clean ? PlanCleanCopy(log, *record)
+                                                                    : PlanRecovery(log, {.cause = continuity.cause}));
+  if (!plan.seals_log()) return Readable{};
+  return Readable{plan.seals.empty() ? plan.tail : plan.seals.front().position, 0};
 }
 
 }  // namespace libbus::log

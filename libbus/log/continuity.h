@@ -33,9 +33,14 @@ absl::Status StampToday(const Log& log, format::ControlRecord& record);
 // FAILED_PRECONDITION: no writer may go on before `bus recover TOPIC --apply`; nothing was touched.
 absl::Status NeedsRepair(const Log& log, std::string_view why);
 
-// How far a reader may read that is not attached; nothing: as far as there is something. A position: beyond it a power
-// loss may have torn holes, or the files are a copy, and only a recovery decides what counts.
-absl::StatusOr<std::optional<uint64_t>> ReadableLimit(Log& log);
+// How far a reader may read that is not attached.
+struct Readable {
+  // Nothing: as far as there is something. A position: beyond it a power loss may have torn holes, or the files are a
+  // copy, and only a recovery decides what counts.
+  std::optional<uint64_t> limit;
+  uint64_t durable = 0;  // D, where there is a limit
+};
+absl::StatusOr<Readable> FindReadable(Log& log);
 
 // "power loss", "copied", ... for a kEnd... cause; empty for 0.
 std::string_view CauseName(uint8_t cause);

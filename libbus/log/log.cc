@@ -120,6 +120,15 @@ absl::StatusOr<Place> Log::NearTail(SegmentStore& store) {
   return Place{std::move(segment), first};
 }
 
+absl::StatusOr<Place> Log::PlaceOfFloor(SegmentStore& store, uint64_t floor) {
+  auto segment = store.Containing(floor);
+  if (segment.ok()) return Place{*std::move(segment), floor};
+  if (segment.status().code() != absl::StatusCode::kOutOfRange) return segment.status();
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, First(store));
+  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr oldest, store.Containing(first));
+  return Place{std::move(oldest), first};
+}
+
 absl::StatusOr<Place> Log::FindTail(SegmentStore& store) {
   LIBBUS_ASSIGN_OR_RETURN(Place place, NearTail(store));
   for (;;) {

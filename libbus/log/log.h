@@ -71,6 +71,9 @@ class Log {
   // The hint, if a committed record that verifies stands there; 0 if not.
   uint64_t VerifiedHint(SegmentStore& store);
 
+  // Where a walk from the lowest floor begins; from the oldest record, if no segment holds that floor.
+  absl::StatusOr<Place> PlaceOfFloor(SegmentStore& store, uint64_t floor);
+
   // After `place`'s word was made final: wakes one of those who sleep on it, if anybody sleeps.
   void WakeSleepers(const Place& place) const;
 

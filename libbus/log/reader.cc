@@ -212,7 +212,8 @@ absl::StatusOr<bool> StepAsReader(Log& log, SegmentStore& store, Place& place, W
     return true;
   }
   const auto next = store.After(*place.segment);
-  if (!next.ok()) return false;
+  if (next.status().code() == absl::StatusCode::kNotFound) return false;
+  LIBBUS_RETURN_IF_ERROR(next.status());
   const Place first{*next, (*next)->first()};
   if (!LedTo(first)) return false;
   place = first;
@@ -237,9 +238,7 @@ absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store) {
   if (!lowest || *lowest >= tail.position || *lowest % format::kRecordAlignment != 0) {
     return Ends{tail, tail.position};
   }
-  auto segment = store.Containing(*lowest);
-  if (!segment.ok()) return Ends{tail, tail.position};
-  Place place{*std::move(segment), *lowest};
+  LIBBUS_ASSIGN_OR_RETURN(Place place, log.PlaceOfFloor(store, *lowest));
   while (place.position < tail.position) {
     const Word seen = place.Read();
     if (place.Judge(log.seed(), seen) == Verdict::kReserved) return Ends{tail, place.position};
@@ -266,8 +265,8 @@ std::optional<uint64_t> FindNextRecord(const Log& log, const std::byte* bytes, u
       return entry.from <= *found && *found < entry.to;
     });
     if (sealed == epochs.end()) return found;
-    if (sealed->to + format::kWordSize > segment.end()) return std::nullopt;
-    at = sealed->to;
+    if (sealed->to > segment.end() - format::kWordSize) return std::nullopt;
+    at = format::AlignUp(sealed->to, format::kRecordAlignment);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "libbus/log/continuity.h"
 #include "libbus/log/recovery.h"
 #include "libbus/log/repair.h"
+#include "libbus/log/segment_file.h"
 #include "libbus/log/slot.h"
 #include "libbus/log/sync.h"
 #include "libbus/platform/status.h"
@@ -81,18 +82,53 @@ void NoteEpoch(ControlRecord& record, const RecoveryPlan& plan) {
   if (plan.seals.empty() && plan.new_base) note(plan.cause, *plan.new_base, *plan.new_base);
 }
 
-// Everything that was kept, from D's segment on. The caller has read it, so it need not verify again: what is rotten is
-// a gap for ever, and no longer a sign that the disk is failing.
+// A copy that was closed in order loses nothing: the epoch says that there are two now.
+void NoteCopied(ControlRecord& record, uint64_t tail) {
+  if (record.epoch_entries >= format::kMaxEpochEntries) return;
+  record.epochs[record.epoch_entries++] = {record.epoch, format::kEndCopied, {}, tail, tail};
+}
+
+// True if a second look at what was kept finds all of it again.
+absl::StatusOr<bool> StillThere(Log& log, const RecoveryPlan& plan) {
+  const uint64_t from = plan.from + format::kSegmentHeaderSize;
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan again, PlanRecovery(log, {.durable = from, .cause = plan.cause}));
+  return again.records.count >= plan.records.count && again.records.bytes >= plan.records.bytes &&
+         again.rotten.bytes <= plan.rotten.bytes && again.skipped.bytes <= plan.skipped.bytes;
+}
+
+// Everything that was kept, from D's segment on. First every page is made dirty, so that none is dropped; then it is
+// read once more, because one may have been dropped since the walk, unwritten. What the walk found rotten is a gap for
+// ever, and no longer a sign that the disk is failing.
 absl::Status SyncKept(Log& log, const RecoveryPlan& plan) {
   LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
+  std::vector<SegmentPtr> kept;
   for (const uint64_t base : bases) {
     if (base < plan.from || base >= plan.tail) continue;
-    LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr segment, log.writing().Open(base));
+    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Open(base));
+    TouchPages(*segment, segment->first(), std::min(segment->end(), plan.tail));
+    kept.push_back(std::move(segment));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const bool still_there, StillThere(log, plan));
+  if (!still_there) return MarkSyncFailed(log, plan.from, 0);
+  for (const SegmentPtr& segment : kept) {
     const uint64_t to = std::min(segment->end(), plan.tail);
     LIBBUS_RETURN_IF_ERROR(SyncSegment(log, segment, segment->first(), to, Check::kNothing));
   }
   return absl::OkStatus();
+}
+
+// True if nothing but zeros stands in the segments behind `position`'s.
+absl::StatusOr<bool> NothingBehind(Log& log, uint64_t position) {
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.any().ListBases());
+  for (const uint64_t base : bases) {
+    if (base <= position) continue;
+    LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr segment, log.any().Open(base));
+    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log.any().PathOf(base), *segment));
+    LIBBUS_ASSIGN_OR_RETURN(const bool bytes, file.HasBytesFrom(segment->first()));
+    if (bytes) return false;
+  }
+  return true;
 }
 
 // Who made the topic may have died before its name was on disk, or the bus's.
@@ -110,6 +146,14 @@ absl::Status SyncNames(const Log& log) {
 
 }  // namespace
 
+absl::StatusOr<RecoveryPlan> PlanCleanCopy(Log& log, const ControlRecord& record) {
+  LIBBUS_ASSIGN_OR_RETURN(RecoveryPlan plan, PlanRecovery(log, {}));
+  LIBBUS_ASSIGN_OR_RETURN(const bool nothing_behind, NothingBehind(log, plan.tail));
+  const bool damaged = plan.rotten.count + plan.skipped.count + plan.dead.count > 0 || plan.seals_log();
+  if (!damaged && nothing_behind && plan.tail == record.tail) return plan;
+  return PlanRecovery(log, {.cause = format::kEndCopied});
+}
+
 absl::Status WriteOpen(Log& log, ControlRecord& record, uint64_t tail, uint64_t durable) {
   const Control& control = log.control();
   if (!log.is_volatile()) LIBBUS_RETURN_IF_ERROR(SyncNames(log));
@@ -122,7 +166,9 @@ absl::Status WriteOpen(Log& log, ControlRecord& record, uint64_t tail, uint64_t 
   record.state = static_cast<uint32_t>(ControlState::kOpen);
   record.cause = 0;
   record.tail = tail;
-  record.durable = durable;
+  record.durable = std::min(durable, tail);
+  // Behind D.
+  RaiseSyncEvent(log);
   return log.control().WriteRecord(record);
 }
 
@@ -134,18 +180,23 @@ absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlR
                                .known_tail = log.control().known_tail().Read(),
                                .cause = options.cause};
   // Only looks: what cannot be read leaves everything as it is.
-  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, PlanRecovery(log, input, options.progress));
+  const bool clean_copy = options.cause == format::kEndCopied && next->was_clean != 0 && CheckSyncFailed(log).ok();
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan,
+                          clean_copy ? PlanCleanCopy(log, *next) : PlanRecovery(log, input, options.progress));
   next->state = static_cast<uint32_t>(ControlState::kRecovering);
-  next->cause = plan.seals_log() ? plan.cause : 0;
+  // The cause that was given, not what the walk found: with continuity the next attempt has it too, and finds the same.
+  next->cause = options.cause;
   if (!record) LIBBUS_RETURN_IF_ERROR(StampToday(log, *next));
   next->epoch = std::max(next->epoch, plan.newest_epoch);
   LIBBUS_RETURN_IF_ERROR(log.control().WriteRecord(*next));
-  if (plan.seals_log()) ++next->epoch;
+  if (plan.seals_log() || clean_copy) ++next->epoch;
   LIBBUS_RETURN_IF_ERROR(Apply(log, plan, next->epoch));
   NoteEpoch(*next, plan);
+  if (clean_copy && !plan.seals_log()) NoteCopied(*next, plan.tail);
+  next->was_clean = 0;
   if (options.repair) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
   // In place this is left to the next sync, which does not pass by what is rotten, unless somebody asked for repair.
-  const bool syncs = plan.seals_log() || options.repair;
+  const bool syncs = plan.seals_log() || options.repair || clean_copy;
   const bool kept = syncs && SyncKept(log, plan).ok();
   LIBBUS_RETURN_IF_ERROR(WriteOpen(log, *next, plan.tail, kept ? plan.tail : plan.durable));
   return plan;

@@ -46,13 +46,15 @@ class RecoveryWalk {
     if (input_.cause == 0 && place_.position == input_.watched) plan_.durable = std::max(plan_.durable, input_.watched);
     LIBBUS_ASSIGN_OR_RETURN(word_, file_->WordAt(place_.position));
     LIBBUS_ASSIGN_OR_RETURN(const Standing standing, Stand());
-    const Trust trust = TrustHere();
+    const Trust trust = TrustAt(standing);
     LIBBUS_ASSIGN_OR_RETURN(const Rest rest, Follow(standing, trust));
     return Do(FindCase(standing, trust, rest), standing);
   }
 
-  Trust TrustHere() const {
+  Trust TrustAt(Standing standing) const {
     if (sealing_) return Trust::kNone;
+    // The files end before what they held once: a new one in the place of a lost one would use its positions again.
+    if (standing == Standing::kEndUnlinked && input_.reached() > place_.segment->end()) return Trust::kNone;
     if (place_.position < input_.durable) return Trust::kDurable;
     if (input_.cause != 0) return Trust::kNone;
     return place_.position < input_.known_tail ? Trust::kMet : Trust::kContinuity;
@@ -132,8 +134,8 @@ class RecoveryWalk {
 
   void Roll() {
     if (plan_.cause == 0) plan_.cause = format::kEndDamage;
-    plan_.new_base = end_;
-    plan_.tail = end_ + format::kSegmentHeaderSize;
+    plan_.new_base = std::max(end_, format::AlignUp(input_.reached(), format::kPageSize));
+    plan_.tail = *plan_.new_base + format::kSegmentHeaderSize;
   }
 
   absl::StatusOr<bool> Seal(const RecoveryCase& row) {

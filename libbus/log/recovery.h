@@ -19,6 +19,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -34,6 +35,9 @@ struct RecoveryInput {
   uint64_t watched = 0;     // what the live words call D: believed if the walk finds a word starting there
   uint64_t known_tail = 0;  // of the live words: no word before it was FREE
   uint8_t cause = 0;        // 0: continuity; else the kEnd... cause with which the log is sealed
+
+  // Something has stood at least up to here: no position before it may be used again.
+  uint64_t reached() const { return cause == 0 ? std::max({durable, watched, known_tail}) : durable; }
 };
 
 // A place that the table has something to say about, beyond the records that are kept.
@@ -94,6 +98,10 @@ struct RecoveryOptions {
 // REQUIRES: the caller is alone.
 absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<format::ControlRecord>& record,
                                           const RecoveryOptions& options);
+
+// The plan for an adopted copy whose record `record` said CLEAN: in place, if everything up to T verifies and nothing but
+// zeros stands behind it; else it was copied in the middle of a write, whatever the record says, and is sealed (copied).
+absl::StatusOr<RecoveryPlan> PlanCleanCopy(Log& log, const format::ControlRecord& record);
 
 // Stores OPEN, with today's stamps, and lets the live words say the same. `record` is what else goes into it.
 absl::Status WriteOpen(Log& log, format::ControlRecord& record, uint64_t tail, uint64_t durable);

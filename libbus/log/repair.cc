@@ -134,23 +134,13 @@ class Adopter {
     record->epoch = std::max(record->epoch, newest_epoch_);
     record->counter = record->counter + 1;
     record->state_counter = record->counter;
-    if (valid[newer] && record->state == static_cast<uint32_t>(ControlState::kClean)) {
-      NoteCopied(*record);
-    } else {
-      record->state = static_cast<uint32_t>(ControlState::kRecovering);
-      record->cause = original_ ? format::kEndDamage : format::kEndCopied;
-      record->durable = 0;
-    }
+    // A copy's CLEAN may be older or younger than its segments: the recovery looks.
+    record->was_clean = valid[newer] && record->state == static_cast<uint32_t>(ControlState::kClean) ? 1 : 0;
+    record->state = static_cast<uint32_t>(ControlState::kRecovering);
+    record->cause = original_ && record->was_clean == 0 ? format::kEndDamage : format::kEndCopied;
+    record->durable = 0;
     record->checksum = *format::ControlRecordChecksum(*record);
     return record;
-  }
-
-  // A clean copy loses nothing: the epoch says that there are two now.
-  void NoteCopied(ControlRecord& record) const {
-    ++record.epoch;
-    if (record.epoch_entries >= format::kMaxEpochEntries) return;
-    const uint8_t cause = original_ ? format::kEndDamage : format::kEndCopied;
-    record.epochs[record.epoch_entries++] = {record.epoch, cause, {}, record.tail, record.tail};
   }
 
   absl::Status WriteControl(const File& file) {

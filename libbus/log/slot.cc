@@ -141,8 +141,7 @@ absl::StatusOr<uint64_t> ResolveAll(Log& log) {
   LIBBUS_ASSIGN_OR_RETURN(Place place, log.NearTail(log.writing()));
   const auto lowest = log.control().LowestFloor();
   if (lowest && *lowest < place.position && *lowest % format::kRecordAlignment == 0) {
-    auto segment = log.writing().Containing(*lowest);
-    if (segment.ok()) place = {*std::move(segment), *lowest};
+    LIBBUS_ASSIGN_OR_RETURN(place, log.PlaceOfFloor(log.writing(), *lowest));
   }
   for (;;) {
     const Word seen = place.Read();

@@ -28,12 +28,6 @@ constexpr int64_t kPatience = 50'000'000;
 
 constexpr std::string_view kFailedSuffix = ".failed";
 
-// Wakes all who wait for a sync or for D.
-void RaiseEvent(const Log& log) {
-  log.control().sync_event().Raise();
-  Seam::FutexWake(log.control().sync_event().futex(), INT_MAX, true);
-}
-
 // True if a whole record, or none, stands at `place`.
 bool Verifies(const Log& log, const Place& place, Word word) {
   switch (place.Judge(log.seed(), word)) {
@@ -67,12 +61,6 @@ absl::Status VerifyRange(Log& log, const SegmentPtr& segment, uint64_t from, uin
   return absl::OkStatus();
 }
 
-void TouchPages(const Segment& segment, uint64_t from, uint64_t to) {
-  for (uint64_t page = from & ~(format::kPageSize - 1); page < to; page += format::kPageSize) {
-    segment.word(std::max(page, segment.first())).Touch();
-  }
-}
-
 // The segment with which a sync begins: D's. A D that leads nowhere is no D.
 absl::StatusOr<Place> DurablePlace(Log& log) {
   const uint64_t durable = log.control().durable().Read();
@@ -98,24 +86,6 @@ absl::Status SyncRange(Log& log, Place place, uint64_t to) {
   // Somebody else's sync may have failed meanwhile, and the descriptors here were not told.
   return CheckSyncFailed(log);
 }
-
-// How long nothing has moved.
-class Patience {
- public:
-  // `counters` changes whenever anything moves.
-  bool IsOver(uint64_t counters) {
-    const int64_t now = Seam::MonotonicNow();
-    if (since_ == 0 || counters != seen_ || now < since_) {
-      seen_ = counters;
-      since_ = now;
-    }
-    return now - since_ >= kPatience;
-  }
-
- private:
-  uint64_t seen_ = 0;
-  int64_t since_ = 0;
-};
 
 }  // namespace
 
@@ -173,13 +143,20 @@ absl::Status LearnSyncFailed(Log& log) {
   return absl::OkStatus();
 }
 
+void TouchPages(const Segment& segment, uint64_t from, uint64_t to) {
+  for (uint64_t page = from & ~(format::kPageSize - 1); page < to; page += format::kPageSize) {
+    segment.word(std::max(page, segment.first())).Touch();
+  }
+}
+
 absl::Status SyncSegment(Log& log, const SegmentPtr& segment, uint64_t from, uint64_t to, Check check) {
   if (const absl::Status named = log.MakeNameDurable(segment->base()); !named.ok()) {
     return MarkSyncFailed(log, segment->base(), EIO);
   }
   if (!segment->trusted()) {
-    if (check == Check::kRecords) LIBBUS_RETURN_IF_ERROR(VerifyRange(log, segment, from, to));
+    // In this order: a page that is dirty is not dropped, and if it cannot be written this descriptor is told.
     TouchPages(*segment, from, to);
+    if (check == Check::kRecords) LIBBUS_RETURN_IF_ERROR(VerifyRange(log, segment, from, to));
   }
   if (const int error = Seam::DataSync(segment->file().fd()); error != 0) {
     return MarkSyncFailed(log, segment->base(), error);
@@ -208,6 +185,9 @@ absl::StatusOr<uint64_t> SyncOnce(Log& log) {
   const Control& control = log.control();
   // SYNC POINT: ticket drawn. Before the walk: what was committed before a lower ticket was read is found by it.
   const uint64_t number = control.sync_started().Draw();
+  if (number == 0 || number <= control.sync_done().Read()) {
+    return absl::DataLossError(fmt::format("{}: somebody scribbled over the sync counters: open it anew", log.path()));
+  }
   LIBBUS_ASSIGN_OR_RETURN(const Ends ends, FindKnownEnds(log));
   LIBBUS_ASSIGN_OR_RETURN(Place from, DurablePlace(log));
   // A D beyond the tail can only be nonsense that somebody wrote there.
@@ -229,12 +209,12 @@ absl::StatusOr<uint64_t> SyncSealed(Log& log) {
   return durable;
 }
 
-absl::Status AwaitSync(const Log& log, uint64_t ticket, int64_t deadline) {
+absl::Status AwaitSync(const Log& log, uint64_t ticket, uint64_t position, int64_t deadline) {
   const Control& control = log.control();
   for (;;) {
     // Before the counters are read: a sync that ends behind that changes the event.
     const uint64_t event = control.sync_event().Read();
-    if (control.sync_done().Read() > ticket) return absl::OkStatus();
+    if (control.sync_done().Read() > ticket || control.durable().Read() > position) return absl::OkStatus();
     LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
     LIBBUS_RETURN_IF_ERROR(log.CheckStillThere());
     const int64_t now = Seam::MonotonicNow();
@@ -253,6 +233,11 @@ absl::StatusOr<std::unique_ptr<Syncer>> Syncer::Make(Log& log) {
   return syncer;
 }
 
+void RaiseSyncEvent(const Log& log) {
+  log.control().sync_event().Raise();
+  Seam::FutexWake(log.control().sync_event().futex(), INT_MAX, true);
+}
+
 absl::StatusOr<bool> Syncer::Run(Work work, bool without_lock) {
   std::unique_lock thread(mutex_, std::try_to_lock);
   if (!thread.owns_lock()) return false;
@@ -264,13 +249,33 @@ absl::StatusOr<bool> Syncer::Run(Work work, bool without_lock) {
   if (locked) locks_.Unlock(format::kSyncByte);
   thread.unlock();
   // Behind both: who is woken by this finds neither taken by who woke him.
-  RaiseEvent(log_);
+  RaiseSyncEvent(log_);
   LIBBUS_RETURN_IF_ERROR(durable.status());
   return true;
 }
 
-absl::Status Syncer::Try() { return Run(SyncOnce, false).status(); }
-absl::Status Syncer::TrySealed() { return Run(SyncSealed, false).status(); }
+bool Syncer::Patience::IsOver(const Control& control) {
+  const int64_t now = Seam::MonotonicNow();
+  const uint64_t counters = control.sync_started().Read() + control.sync_done().Read();
+  if (since_ == 0 || counters != seen_ || now < since_) {
+    seen_ = counters;
+    since_ = now;
+  }
+  return now - since_ >= kPatience;
+}
+
+absl::StatusOr<bool> Syncer::TryWork(Work work) {
+  const std::lock_guard lock(try_mutex_);
+  LIBBUS_ASSIGN_OR_RETURN(bool ran, Run(work, false));
+  if (!ran && patience_.IsOver(log_.control())) {
+    LIBBUS_ASSIGN_OR_RETURN(ran, Run(work, true));
+  }
+  if (ran) patience_ = Patience();
+  return ran;
+}
+
+absl::StatusOr<bool> Syncer::Try() { return TryWork(SyncOnce); }
+absl::StatusOr<bool> Syncer::TrySealed() { return TryWork(SyncSealed); }
 
 absl::Status Syncer::Wait(uint64_t ticket, int64_t deadline) {
   LIBBUS_RETURN_IF_ERROR(CheckNotVolatile(log_));
@@ -283,9 +288,9 @@ absl::Status Syncer::Wait(uint64_t ticket, int64_t deadline) {
     if (Seam::MonotonicNow() >= deadline) {
       return absl::DeadlineExceededError(fmt::format("{}: not durable in time: wait on", log_.path()));
     }
-    const bool impatient = patience.IsOver(control.sync_started().Read() + control.sync_done().Read());
-    LIBBUS_ASSIGN_OR_RETURN(const bool ran, Run(SyncOnce, impatient));
-    if (ran) continue;
+    LIBBUS_ASSIGN_OR_RETURN(const bool ran, Run(SyncOnce, patience.IsOver(control)));
+    // It drew its number behind the ticket.
+    if (ran) return absl::OkStatus();
     const int64_t bound = std::min(deadline - Seam::MonotonicNow(), Seam::Bound(kLook));
     if (bound > 0) Seam::FutexWait(control.sync_event().futex(), static_cast<uint32_t>(event), bound, true);
   }

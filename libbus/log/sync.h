@@ -46,8 +46,10 @@ absl::StatusOr<uint64_t> SyncSealed(Log& log);
 // Makes one segment durable: its name, and its bytes up to `to`. `from`: D or where the segment begins.
 enum class Check : uint8_t {
   kRecords,  // through a descriptor that is not trusted: every record in the range must verify
-  kNothing,  // the caller has read them; the pages are made dirty again all the same
+  kNothing,  // the caller has read them since TouchPages
 };
+// Makes every page of a range dirty, so that the kernel writes it again and does not drop it before.
+void TouchPages(const Segment& segment, uint64_t from, uint64_t to);
 absl::Status SyncSegment(Log& log, const SegmentPtr& segment, uint64_t from, uint64_t to, Check check);
 
 // UNAVAILABLE if a segment of the topic is marked, with what to do; else OK.
@@ -68,9 +70,12 @@ absl::Status CheckNotVolatile(const Log& log);
 // A deadline that never comes, for the functions below; deadlines are monotonic ns.
 inline constexpr int64_t kNoDeadline = INT64_MAX;
 
-// Waits until `sync_done` is beyond `ticket`; somebody else must sync. OK, UNAVAILABLE, DEADLINE_EXCEEDED, or what
+// Wakes all who wait for a sync or for D. Behind every change of either.
+void RaiseSyncEvent(const Log& log);
+
+// Waits until `sync_done` is beyond `ticket` or D beyond `position`; somebody else must sync. OK, UNAVAILABLE, DEADLINE_EXCEEDED, or what
 // Log::CheckStillThere says. Works on read-only mappings.
-absl::Status AwaitSync(const Log& log, uint64_t ticket, int64_t deadline);
+absl::Status AwaitSync(const Log& log, uint64_t ticket, uint64_t position, int64_t deadline);
 
 // What of the counters a publisher keeps.
 inline uint64_t TakeTicket(const Log& log) { return log.control().sync_started().Read(); }
@@ -85,14 +90,25 @@ class Syncer {
   // DEADLINE_EXCEEDED, DATA_LOSS, FAILED_PRECONDITION (volatile).
   absl::Status Wait(uint64_t ticket, int64_t deadline);
 
-  // One sync now, unless somebody else is at it: for policies. OK also then.
-  absl::Status Try();
-  absl::Status TrySealed();
+  // One sync now, for policies. False: somebody else is at it; if nothing has moved for 50 ms, that is no reason.
+  absl::StatusOr<bool> Try();
+  absl::StatusOr<bool> TrySealed();
 
  private:
   using Work = absl::StatusOr<uint64_t> (*)(Log& log);
 
+  // How long neither counter has moved.
+  class Patience {
+   public:
+    bool IsOver(const Control& control);
+
+   private:
+    uint64_t seen_ = 0;
+    int64_t since_ = 0;
+  };
+
   explicit Syncer(Log& log) : log_(log) {}
+  absl::StatusOr<bool> TryWork(Work work);
   // False: somebody else is at it.
   absl::StatusOr<bool> Run(Work work, bool without_lock);
 
@@ -101,6 +117,8 @@ class Syncer {
   // The lock of the file does not tell threads of one process apart, and two of them in one sync would share its
   // descriptors: the kernel tells an error to one of the two. So this one is always taken.
   std::mutex mutex_;
+  std::mutex try_mutex_;
+  Patience patience_;  // of Try and TrySealed
 };
 
 }  // namespace libbus::log

@@ -23,29 +23,42 @@ constexpr int64_t kMillisecond = 1'000'000;
 // How often the work of many topics is looked at where the kernel cannot sleep on all their futexes at once.
 constexpr int64_t kPollInterval = 10 * kMillisecond;
 
+// Taken around fork(), so that no child finds it held for ever.
+std::mutex& GetMutex() {
+  static std::mutex* mutex = [] {
+    auto* made = new std::mutex;
+    pthread_atfork([] { GetMutex().lock(); }, [] { GetMutex().unlock(); }, [] { GetMutex().unlock(); });
+    return made;
+  }();
+  return *mutex;
+}
+
 // One per process. A child of fork() has none of its parent's threads: it gets a new one, the old object is left alone.
 class Thread {
  public:
   static Thread& Get() {
-    static std::mutex mutex;
     static Thread* current = nullptr;
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(GetMutex());
     if (current == nullptr || !current->guard_.InMaker()) current = new Thread;
     return *current;
   }
 
-  void Add(std::shared_ptr<BackgroundWork> work) {
+  bool Add(std::shared_ptr<BackgroundWork> work) {
     const std::lock_guard lock(start_stop_);
     {
       const std::lock_guard list(mutex_);
       work->answered = work->help.Read();
-      all_.push_back(std::move(work));
+      all_.push_back(work);
     }
     if (thread_.joinable()) {
       Wake();
     } else {
       Start();
     }
+    if (thread_.joinable()) return true;
+    const std::lock_guard list(mutex_);
+    std::erase(all_, work);
+    return false;
   }
 
   void Remove(const std::shared_ptr<BackgroundWork>& work) {
@@ -168,7 +181,7 @@ class Thread {
 
 }  // namespace
 
-void StartBackground(std::shared_ptr<BackgroundWork> work) { Thread::Get().Add(std::move(work)); }
+bool StartBackground(std::shared_ptr<BackgroundWork> work) { return Thread::Get().Add(std::move(work)); }
 
 void StopBackground(const std::shared_ptr<BackgroundWork>& work) { Thread::Get().Remove(work); }
 

@@ -1,6 +1,7 @@
 #include "libbus/consumer.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <mutex>
 #include <utility>
@@ -18,8 +19,13 @@ using Found = log::Reader::Found;
 // Epochs are never freed, so that a stale view may ask; they are reused, and only rise.
 class EpochPool {
  public:
+  // Its lock is taken around fork(), so that no child finds it held for ever.
   static EpochPool& Get() {
-    static EpochPool* pool = new EpochPool;
+    static EpochPool* pool = [] {
+      auto* made = new EpochPool;
+      pthread_atfork([] { Get().mutex_.lock(); }, [] { Get().mutex_.unlock(); }, [] { Get().mutex_.unlock(); });
+      return made;
+    }();
     return *pool;
   }
   ViewEpoch* Take() {
@@ -88,7 +94,6 @@ ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptio
 }
 
 ConsumerImpl::~ConsumerImpl() {
-  // In a child another thread of the parent may have held the pool's lock for ever.
   if (topic_->CheckFork().ok()) EpochPool::Get().Return(epoch_);
 }
 
@@ -195,7 +200,7 @@ absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
     if (!status.ok() || (!out_.found && !batch.empty())) break;
     if (!out_.found) {
       // Nothing there: now and then a look whether somebody died.
-      if (!BeyondLimit()) LIBBUS_RETURN_IF_ERROR(waiter_.Idle(reader_));
+      LIBBUS_RETURN_IF_ERROR(BeyondLimit() ? waiter_.LookForSync(reader_) : waiter_.Idle(reader_));
       break;
     }
     batch.emplace_back(ViewKey(), out_.item, out_.sequence, epoch_);

@@ -105,13 +105,16 @@ class Recovery {
       if (continuity.cause == 0) continuity.cause = format::kEndSyncFailed;
       if (report_.why.empty()) report_.why = "the disk refused to write a segment";
     }
-    if (continuity.clean) return Clean(*record);
+    if (continuity.clean && !report_.adopts) return Clean(*record);
     if (options_.apply) return Apply(record, continuity.cause);
     const log::RecoveryInput input = {.durable = record && !report_.adopts ? record->durable : 0,
                                       .watched = log_->control().durable().Read(),
                                       .known_tail = log_->control().known_tail().Read(),
                                       .cause = continuity.cause};
-    LIBBUS_ASSIGN_OR_RETURN(const log::RecoveryPlan plan, log::PlanRecovery(*log_, input, options_.progress));
+    LIBBUS_ASSIGN_OR_RETURN(const log::RecoveryPlan plan, continuity.clean
+                                                              ? log::PlanCleanCopy(*log_, *record)
+                                                              : log::PlanRecovery(*log_, input, options_.progress));
+    report_.clean = continuity.clean && !plan.seals_log();
     Describe(plan, report_);
     Tell(plan, sink_);
     return absl::OkStatus();
@@ -130,6 +133,7 @@ class Recovery {
     LIBBUS_ASSIGN_OR_RETURN(
         const log::RecoveryPlan plan,
         log::RecoverAlone(*log_, record, {.cause = cause, .repair = true, .progress = options_.progress}));
+    report_.clean = record && record->was_clean != 0 && !plan.seals_log();
     Describe(plan, report_);
     Tell(plan, sink_);
     LIBBUS_RETURN_IF_ERROR(log::CheckSyncFailed(*log_));

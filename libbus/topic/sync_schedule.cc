@@ -15,7 +15,8 @@ int64_t SyncSchedule::HalfInterval() const {
 }
 
 bool SyncSchedule::IsNews(const log::Ends& ends) const {
-  // A claim that is committed moves the second and not the first.
+  // A claim that is committed moves the second and not the first; behind another open one it moves neither.
+  if (ends.committed != ends.tail.position) return true;
   if (seen_tail_ == 0) return ends.tail.position > log_.control().durable().Read();
   return ends.tail.position != seen_tail_ || ends.committed != seen_committed_;
 }
@@ -42,14 +43,16 @@ absl::Status SyncSchedule::Run() {
   LIBBUS_ASSIGN_OR_RETURN(const log::Ends ends, log::FindEnds(log_, log_.writing()));
   const uint64_t durable = log_.control().durable().Read();
   const bool enough = options_.sync_policy == log::kSyncByBytes && ends.tail.position - durable >= options_.sync_every;
-  if (enough || (options_.sync_policy == log::kSyncByTime && TimeIsUp(ends))) return syncer_.Try();
+  if (enough || (options_.sync_policy == log::kSyncByTime && TimeIsUp(ends))) return syncer_.Try().status();
   const uint64_t base = ends.tail.segment->base();
   {
     const std::lock_guard lock(mutex_);
     if (durable >= base || left_ == base) return absl::OkStatus();
-    left_ = base;
   }
-  return syncer_.TrySealed();
+  LIBBUS_ASSIGN_OR_RETURN(const bool ran, syncer_.TrySealed());
+  const std::lock_guard lock(mutex_);
+  if (ran) left_ = base;
+  return absl::OkStatus();
 }
 
 bool SyncSchedule::IsDue(uint64_t position) {

@@ -84,9 +84,10 @@ absl::Status TopicImpl::Attach() {
 
 absl::StatusOr<std::optional<uint64_t>> TopicImpl::LearnLimit() {
   if (!read_only()) return std::optional<uint64_t>();
-  LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, log::ReadableLimit(*log_));
-  limit_.Set(limit.value_or(kNoLimit));
-  return limit;
+  LIBBUS_ASSIGN_OR_RETURN(const log::Readable readable, log::FindReadable(*log_));
+  limited_durable_.Set(readable.durable);
+  limit_.Set(readable.limit.value_or(kNoLimit));
+  return readable.limit;
 }
 
 absl::Status TopicImpl::WaitsForRecovery(uint64_t position) const {
@@ -145,14 +146,14 @@ absl::Status TopicImpl::LookAfterClaims() {
 Position TopicImpl::Durable() const {
   if (log_->is_volatile()) return {0};
   // Where only a part may be read, the words that live beside it are of another time, or of another bus.
-  return {limit() != kNoLimit ? limit() : log_->control().durable().Read()};
+  return {limit() != kNoLimit ? limited_durable_.Read() : log_->control().durable().Read()};
 }
 
-absl::Status TopicImpl::WaitTicket(uint64_t ticket, absl::Duration timeout) {
+absl::Status TopicImpl::WaitTicket(uint64_t ticket, uint64_t position, absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(CheckFork());
   LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(*log_));
   const int64_t deadline = DeadlineAfter(timeout);
-  if (read_only()) return log::AwaitSync(*log_, ticket, deadline);
+  if (read_only()) return log::AwaitSync(*log_, ticket, position, deadline);
   absl::Status status = syncer_->Wait(ticket, deadline);
   // A wait that was too short says nothing.
   if (status.code() == absl::StatusCode::kDeadlineExceeded) return status;
@@ -164,12 +165,12 @@ absl::Status TopicImpl::WaitDurable(Position record, absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(*log_));
   LIBBUS_RETURN_IF_ERROR(log::CheckCommitted(*log_, log_->readable(), record.offset));
   if (record < Durable()) return absl::OkStatus();
-  return WaitTicket(log::TakeTicket(*log_), timeout);
+  return WaitTicket(log::TakeTicket(*log_), record.offset, timeout);
 }
 
 absl::Status TopicImpl::Sync() {
   LIBBUS_RETURN_IF_ERROR(CheckWritable());
-  return WaitTicket(log::TakeTicket(*log_), absl::InfiniteDuration());
+  return WaitTicket(log::TakeTicket(*log_), kNoLimit, absl::InfiniteDuration());
 }
 
 absl::Status TopicImpl::SyncWhatIsDue() {
@@ -179,10 +180,11 @@ absl::Status TopicImpl::SyncWhatIsDue() {
 
 bool TopicImpl::SyncsInsidePublish() const {
   const uint8_t policy = log_->options().sync_policy;
-  return policy == log::kSyncByBytes || (policy == log::kSyncByTime && !bus_->options.background);
+  return policy == log::kSyncByBytes || policy == log::kSyncByTime;
 }
 
 void TopicImpl::SyncAsPublished(uint64_t position) {
+  if (work_ && log_->options().sync_policy == log::kSyncByTime) return;  // it looks by itself
   if (!schedule_->IsDue(position)) return;
   if (work_) {
     internal::CallBackground(*work_);
@@ -202,7 +204,8 @@ void TopicImpl::AddProducer() {
       log_->sleep().help(), [this] { (void)PrepareAhead(); }, sync, [this] { (void)LookAfterClaims(); });
   // Somebody who only may read can truncate the page, and no call for help arrives any more.
   if (log_->options().access != log::kAccessOwner) work_->look_every = kLookEvery;
-  StartBackground(work_);
+  // Without a thread, publishes and Maintain do its work.
+  if (!StartBackground(work_)) work_.reset();
 }
 
 void TopicImpl::RemoveProducer() {

@@ -58,8 +58,8 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   absl::Status LookAfterClaims();
 
   Position Durable() const;
-  // Until everything committed before `ticket` was taken is durable. Tells Health.
-  absl::Status WaitTicket(uint64_t ticket, absl::Duration timeout);
+  // Until everything committed before `ticket` was taken is durable, or D is beyond `position`. Tells Health.
+  absl::Status WaitTicket(uint64_t ticket, uint64_t position, absl::Duration timeout);
   absl::Status WaitDurable(Position record, absl::Duration timeout);
   absl::Status Sync();
   // What is due by the policy. Also for the background thread.
@@ -84,6 +84,7 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   const std::unique_ptr<log::Log> log_;
   std::optional<log::Attachment> attachment_;  // not when read_only
   platform::LocalValue limit_{kNoLimit};
+  platform::LocalValue limited_durable_{0};
   std::mutex watcher_mutex_;
   std::optional<log::Watcher> watcher_;
   std::unique_ptr<log::Syncer> syncer_;  // not when read_only

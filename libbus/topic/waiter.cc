@@ -94,6 +94,7 @@ absl::Status Waiter::WaitForSync(const log::Reader& reader, int64_t deadline) {
     return absl::DeadlineExceededError(fmt::format("{}: nothing durable at {} in time (committed records may be there)",
                                                    topic_.log().path(), reader.position()));
   }
+  if (sync_look_at_ == 0) sync_look_at_ = now + Seam::Bound(kFirstBound);
   const int64_t bound = wait_ == libbus::Wait::kSpin ? 0 : std::min(deadline - now, Seam::Bound(kLastBound));
   if (bound > 0) {
     const FutexWaiter waiters[] = {{control.sync_event().futex(), static_cast<uint32_t>(seen), true},
@@ -102,7 +103,25 @@ absl::Status Waiter::WaitForSync(const log::Reader& reader, int64_t deadline) {
       Seam::FutexWait(waiters[0].word, waiters[0].expected, std::min(bound, kLastBound), true);
     }
   }
-  return control.sync_event().Read() == seen ? topic_.log().CheckStillThere() : absl::OkStatus();
+  // Whether a sync has ended or not: one that stops at the claim of a dead producer changes nothing here.
+  return LookForSync(reader);
+}
+
+absl::Status Waiter::LookForSync(const log::Reader& reader) {
+  const int64_t now = Seam::MonotonicNow();
+  if (now < sync_look_at_ && sync_look_at_ - now <= Seam::Bound(kLastBound)) return absl::OkStatus();
+  // The first time there is nothing to see yet.
+  const bool first = sync_look_at_ == 0;
+  sync_look_at_ = now + Seam::Bound(kFirstBound);
+  if (first) return absl::OkStatus();
+  if (reader.place().Read().state() == format::State::kReserved) LIBBUS_RETURN_IF_ERROR(LookAfterClaim(reader));
+  return topic_.log().CheckStillThere();
+}
+
+absl::Status Waiter::LookAfterClaim(const log::Reader& reader) {
+  if (watcher_) return watcher_->Look(reader.place());
+  topic_.log().sleep().CallForHelp();
+  return absl::OkStatus();
 }
 
 bool Waiter::Poll(const log::Reader& reader, int64_t until) const {
@@ -128,7 +147,10 @@ void Waiter::Park(const log::Reader& reader, int64_t until) {
   // SYNC POINT: sleeper woken. The mark is raised before the kernel compares the word.
   page.mark().Raise(reader.position());
   const platform::RecordWordView word = reader.place().segment->view(reader.position());
-  const auto expected = static_cast<uint32_t>(reader.word().bits());
+  // Read here: the word that was read last may be another's, if a limit stood before this one.
+  const Word waited = reader.place().Read();
+  if (!waited.is_free() && waited.state() != format::State::kReserved) return;
+  const auto expected = static_cast<uint32_t>(waited.bits());
   const int64_t now = Seam::MonotonicNow();
   if (now >= until) return;
   const int64_t timeout = until == std::numeric_limits<int64_t>::max() ? -1 : until - now;
@@ -145,13 +167,7 @@ absl::Status Waiter::LookAround(log::Reader& reader, int64_t now) {
   bound_ = std::min(bound_ * 2, kLastBound);
   look_at_ = now + Seam::Bound(bound_);
   const Word word = reader.place().Read();
-  if (word.state() == format::State::kReserved) {
-    if (watcher_) {
-      LIBBUS_RETURN_IF_ERROR(watcher_->Look(reader.place()));
-    } else {
-      topic_.log().sleep().CallForHelp();
-    }
-  }
+  if (word.state() == format::State::kReserved) LIBBUS_RETURN_IF_ERROR(LookAfterClaim(reader));
   if (word.is_free()) reader.LearnCommitted();
   return reader.Pending() ? topic_.log().CheckStillThere() : absl::OkStatus();
 }

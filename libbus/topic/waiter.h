@@ -33,6 +33,8 @@ class Waiter {
 
   // The same for D: waits for a sync that may move it beyond the reader.
   absl::Status WaitForSync(const log::Reader& reader, int64_t deadline);
+  // The same for who does not wait. A claim of the dead holds D back: it is looked after now and then.
+  absl::Status LookForSync(const log::Reader& reader);
 
   // For who does not wait: looks around when that is due.
   absl::Status Idle(log::Reader& reader);
@@ -48,6 +50,8 @@ class Waiter {
   void Park(const log::Reader& reader, int64_t until);
   // What is due when a word did not change for a while: repair, ask for help, see whether the topic is still there.
   absl::Status LookAround(log::Reader& reader, int64_t now);
+  // The word where the reader stands is RESERVED: looks whether its owner lives, or asks somebody who may.
+  absl::Status LookAfterClaim(const log::Reader& reader);
   absl::Status TimedOut(const log::Reader& reader) const;
 
   TopicImpl& topic_;
@@ -63,6 +67,7 @@ class Waiter {
   uint64_t stuck_at_ = 0;  // the word
   int64_t look_at_ = 0;
   int64_t bound_ = 0;
+  int64_t sync_look_at_ = 0;  // when LookForSync has something to do next
 };
 
 }  // namespace libbus::internal

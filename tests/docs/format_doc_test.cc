@@ -75,7 +75,7 @@ Structs CompiledStructs() {
        FIELD(ControlRecord, tail), FIELD(ControlRecord, durable), FIELD(ControlRecord, boot_id),
        FIELD(ControlRecord, device), FIELD(ControlRecord, mount), FIELD(ControlRecord, first_position),
        FIELD(ControlRecord, first_sequence), FIELD(ControlRecord, state_counter), FIELD(ControlRecord, cause),
-       FIELD(ControlRecord, reserved0), FIELD(ControlRecord, reserved), FIELD(ControlRecord, epoch_entries),
+       FIELD(ControlRecord, was_clean), FIELD(ControlRecord, reserved), FIELD(ControlRecord, epoch_entries),
        FIELD(ControlRecord, checksum), FIELD(ControlRecord, epochs), FIELD(ControlRecord, padding)}};
   all["EpochEntry"] = {sizeof(EpochEntry),
                        {FIELD(EpochEntry, number), FIELD(EpochEntry, cause), FIELD(EpochEntry, reserved),
@@ -83,9 +83,8 @@ Structs CompiledStructs() {
   all["LiveWords"] = {sizeof(LiveWords),
                       {FIELD(LiveWords, tail_hint), FIELD(LiveWords, durable), FIELD(LiveWords, sync_started),
                        FIELD(LiveWords, sync_done), FIELD(LiveWords, known_tail), FIELD(LiveWords, sync_event),
-                       FIELD(LiveWords, owner_generation),
-                       FIELD(LiveWords, name_durable), FIELD(LiveWords, attach_pid), FIELD(LiveWords, sync_failed),
-                       FIELD(LiveWords, reserved)}};
+                       FIELD(LiveWords, owner_generation), FIELD(LiveWords, name_durable), FIELD(LiveWords, attach_pid),
+                       FIELD(LiveWords, sync_failed), FIELD(LiveWords, reserved)}};
   all["Slot"] = {sizeof(Slot),
                  {FIELD(Slot, floor), FIELD(Slot, keep_alive), FIELD(Slot, pid), FIELD(Slot, since), FIELD(Slot, name),
                   FIELD(Slot, reserved)}};

@@ -183,12 +183,11 @@ TEST_F(Sync, AReadOnlyProcessWaitsForSomebodyElsesSync) {
     if (mine->Sync().code() != absl::StatusCode::kFailedPrecondition) return 1;
     if (mine->WaitDurable(*position, absl::Milliseconds(1)).code() != absl::StatusCode::kDeadlineExceeded) return 2;
     *waiting = true;
+    // Whether it asks before or after the one sync that there will be.
     return mine->WaitDurable(*position, absl::Seconds(60)).ok() ? 0 : 3;
   });
   while (!*waiting) std::this_thread::yield();
   ASSERT_TRUE(topic->Sync().ok());
-  // The reader may have asked only now: then it needs a sync that begins later.
-  for (int status = 0; waitpid(reader.pid(), &status, WNOHANG | WNOWAIT) == 0;) ASSERT_TRUE(topic->Sync().ok());
   EXPECT_EQ(reader.Join(), 0);
 }
 
@@ -390,6 +389,52 @@ TEST_F(Sync, AKilledHolderHindersNobody) {
               }).Join(),
               -SIGKILL);
     ASSERT_TRUE(producer->Publish("y", {.durable = true}).ok());
+  }
+}
+
+// It keeps the lock of the syncs for ever; a policy is kept all the same.
+TEST_F(Sync, AStoppedHolderSwitchesOffNoPolicy) {
+  auto topic = Open({.sync = SyncPolicy::Every(absl::Milliseconds(2))});
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto producer = topic->NewProducer();
+  ASSERT_TRUE(producer->Publish("x").ok());
+  Child holder([&] {
+    auto mine = Bus::Open(bus_, {.background = false})->OpenTopic("t");
+    seam_control.stop_at_data_sync = true;
+    (void)mine->Sync();
+    return 0;
+  });
+  ASSERT_TRUE(holder.WaitStopped());
+  const auto position = producer->Publish("y");
+  for (int i = 0; i < 100'000'000 && topic->durable() <= *position; ++i) ASSERT_TRUE(topic->Maintain().ok());
+  EXPECT_GT(topic->durable(), *position);
+}
+
+// A claim of the dead holds D back; who waits for D proves it dead.
+TEST_F(Sync, ALimitedConsumerEndsTheClaimsOfTheDead) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  for (const Wait wait : {Wait::kPark, Wait::kSpin}) {
+    ASSERT_EQ(Child([&] {
+                auto mine = Open();
+                auto other = mine->NewProducer();
+                auto claim = other->Claim(8);
+                raise(SIGKILL);
+                return 0;
+              }).Join(),
+              -SIGKILL);
+    const auto position = producer->Publish("behind", {.durable = true});
+    ASSERT_TRUE(position.ok()) << position.status();
+    EXPECT_LT(topic->durable(), *position);
+    auto consumer = topic->NewConsumer({.from = From::At(topic->durable()), .wait = wait, .limit = Limit::kDurable});
+    ASSERT_TRUE(consumer.ok()) << consumer.status();
+    std::thread syncs([&] {
+      for (int i = 0; i < 1'000'000 && topic->durable() <= *position; ++i) (void)topic->Sync();
+    });
+    const auto record = consumer->Next(absl::Seconds(60));
+    syncs.join();
+    ASSERT_TRUE(record.ok()) << record.status();
+    EXPECT_EQ(record->text(), "behind");
   }
 }
 

@@ -97,8 +97,8 @@ TEST_F(FilesTest, SettingsThatThisVersionDoesNotImplement) {
   expect("exclusive", [](Header& header) { header.mode = 1; });
   expect("timestamps", [](Header& header) { header.timestamps = 3; });
   expect("checksums", [](Header& header) { header.checksums = 1; });
-  expect("sync policy", [](Header& header) { header.sync_policy = 1; });
-  expect("access", [](Header& header) { header.access = 2; });
+  expect("sync policy", [](Header& header) { header.sync_policy = 4; });
+  expect("access", [](Header& header) { header.access = 3; });
   expect("retention", [](Header& header) { header.retain_bytes = 1; });
   expect("retention", [](Header& header) { header.retain_age = 1; });
 }
@@ -209,9 +209,20 @@ TEST_F(FilesTest, AMissingSleepPageStopsWritersNotReaders) {
   EXPECT_TRUE(Fails(consumer->Next(absl::Milliseconds(3)), StatusCode::kDeadlineExceeded));
 }
 
-TEST_F(FilesTest, ADamagedSleepPageIsSaid) {
-  WriteFile(Path("sleep"), "");
-  EXPECT_TRUE(Fails(OpenTopic(bus_), StatusCode::kDataLoss, Path("sleep")));
+// Whoever may read may write it: that must stop nobody.
+TEST_F(FilesTest, ADamagedSleepPageIsGoneWithoutAndMadeWhole) {
+  const std::string good = ReadFile(Path("sleep")).substr(0, 64);
+  for (const std::string& bad :
+       {std::string(), std::string(100, 'x'), std::string(8192, 'x'), std::string(4096, '\0')}) {
+    WriteFile(Path("sleep"), bad);
+    auto reader = OpenReadOnly();
+    ASSERT_TRUE(Succeeds(reader));
+    EXPECT_EQ(ReadAll(*reader).size(), 2u);
+    EXPECT_EQ(ReadFile(Path("sleep")), bad);
+    EXPECT_TRUE(Succeeds(OpenTopic(bus_)));
+    EXPECT_EQ(ReadFile(Path("sleep")).substr(0, 64), good);
+    EXPECT_GE(ReadFile(Path("sleep")).size(), 4096u);
+  }
 }
 
 }  // namespace

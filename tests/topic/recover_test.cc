@@ -107,6 +107,17 @@ class RecoverTest : public testing::Test {
     });
   }
 
+  // Records 3 to 5, by somebody who closes.
+  void PublishThreeMore() const {
+    Publish(0, false, [](Topic& topic) {
+      auto producer = topic.NewProducer();
+      for (uint64_t n = 3; n < 6; ++n) ASSERT_TRUE(producer->Publish(Text(n)).ok());
+    });
+  }
+  std::string Read(const std::string& path) const {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
   void Write(const std::string& path, uint64_t offset, const std::string& bytes) const {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(offset));
@@ -194,6 +205,8 @@ class Leaves : public RecoverTest {
   using RecoverTest::Path;
   using RecoverTest::Publish;
   using RecoverTest::PublishAroundClaims;
+  using RecoverTest::PublishThreeMore;
+  using RecoverTest::Read;
   using RecoverTest::Segment;
   using RecoverTest::Write;
   void TestBody() override {}
@@ -234,7 +247,7 @@ class RecoverLeftTest : public RecoverTest, public testing::WithParamInterface<L
     const bool seals = !report.cause.empty();
     if (seals) {
       EXPECT_EQ(report.tail.offset, end + kFirst);
-      EXPECT_GT(report.cut.bytes, 0u);
+      EXPECT_EQ(report.cut.bytes > 0, told.rows().back() != "end without next, no continuity");
     } else {
       EXPECT_LT(report.tail.offset, end);
       EXPECT_EQ(report.cut.bytes, 0u);
@@ -359,6 +372,39 @@ const Left kLeft[] = {
      kSegmentSize - PositionOf(99),
      {99},
      105},
+    {"MissingSegment",
+     [](RecoverTest& t) {
+       In(t).Publish(250);
+       std::filesystem::remove(In(t).Segment(kSegmentSize));
+     },
+     "",
+     {"tail"},
+     {150, Records(150)},
+     {},
+     {},
+     {},
+     kSegmentSize,
+     [] {
+       std::vector<uint64_t> missing;
+       for (uint64_t n = 100; n < 200; ++n) missing.push_back(n);
+       return missing;
+     }(),
+     250},
+    {"MissingLastSegmentAfterAPowerLoss",
+     [](RecoverTest& t) {
+       In(t).Publish(150);
+       std::filesystem::remove(In(t).Segment(kSegmentSize));
+       seam_control.boot_id = 1;
+     },
+     "power loss",
+     {"end without next, no continuity"},
+     {100, Records(100)},
+     {},
+     {},
+     {},
+     0,
+     {},
+     100},
     {"DamagedTail",
      [](RecoverTest& t) {
        In(t).Publish(3);
@@ -453,6 +499,75 @@ const Left kLeft[] = {
      true,
      0,
      {1, 56}},
+    {"ClosedCopyWithAnOlderSegment",
+     [](RecoverTest& t) {
+       In(t).Publish(3, false);
+       const std::string older = In(t).Read(In(t).Segment(0));
+       In(t).PublishThreeMore();
+       In(t).Copy();
+       In(t).Write(In(t).Segment(0), 0, older);
+     },
+     "copied",
+     {"cut"},
+     {3, Records(3)},
+     {},
+     {},
+     {},
+     0,
+     {},
+     3,
+     true},
+    {"ClosedCopyWithAnOlderControlFile",
+     [](RecoverTest& t) {
+       In(t).Publish(3, false);
+       const std::string older = In(t).Read(In(t).Path("control"));
+       In(t).PublishThreeMore();
+       In(t).Copy();
+       In(t).Write(In(t).Path("control"), 0, older);
+     },
+     "copied",
+     {"cut"},
+     {6, Records(6)},
+     {},
+     {},
+     {},
+     0,
+     {},
+     6,
+     true},
+    {"ClosedCopyWithARottenRecord",
+     [](RecoverTest& t) {
+       In(t).Publish(3, false);
+       In(t).Copy();
+       In(t).Write(In(t).Segment(0), PositionOf(1) + 30, "x");
+     },
+     "copied",
+     {"rotten record", "cut"},
+     {2, Records(2)},
+     {},
+     {},
+     {1, Records(1)},
+     0,
+     {1},
+     3,
+     true},
+    {"FailedSyncOfAClosedCopy",
+     [](RecoverTest& t) {
+       In(t).Publish(3, false);
+       In(t).FailSync(0);
+       In(t).Copy();
+     },
+     "copied",
+     {"cut"},
+     {3, Records(3)},
+     {},
+     {},
+     {},
+     0,
+     {},
+     3,
+     true,
+     1},
     {"CopyOfOneSegment",
      [](RecoverTest& t) {
        In(t).Publish(3);
