@@ -233,7 +233,7 @@ TEST_F(RecoverKillTest, AtEachPointAfterAPowerLoss) {
 TEST_F(RecoverKillTest, AtEachPointOfAdoptingACopy) { KillEverywhere("copy", &RecoverKillTest::LeaveCopy, 40); }
 
 TEST_F(RecoverKillTest, AtEachPointOfAdoptingACleanCopy) {
-  KillEverywhere("clean copy", &RecoverKillTest::LeaveCleanCopy, 10);
+  KillEverywhere("clean copy", &RecoverKillTest::LeaveCleanCopy, 100);
 }
 
 TEST_F(RecoverKillTest, AtEachPointOfReplacingTheLocksFile) {
