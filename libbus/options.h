@@ -5,6 +5,7 @@
 
 #include <absl/time/time.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -75,7 +76,7 @@ class SyncPolicy {
   // A sync begins at most this long after a record was published, as long as some process has a producer. From 1 ms to
   // 1 hour.
   static SyncPolicy Every(absl::Duration interval) {
-    return SyncPolicy(Kind::kEvery, interval < absl::ZeroDuration() ? 0 : absl::ToInt64Nanoseconds(interval));
+    return SyncPolicy(Kind::kEvery, static_cast<uint64_t>(std::max(absl::ToInt64Nanoseconds(interval), int64_t{0})));
   }
   // A sync begins when so many bytes of the log (headers included) were published since D. At least 1.
   static SyncPolicy EveryBytes(uint64_t bytes) { return SyncPolicy(Kind::kEveryBytes, bytes); }

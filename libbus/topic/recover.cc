@@ -111,10 +111,13 @@ class Recovery {
                                       .watched = log_->control().durable().Read(),
                                       .known_tail = log_->control().known_tail().Read(),
                                       .cause = continuity.cause};
-    LIBBUS_ASSIGN_OR_RETURN(const log::RecoveryPlan plan, continuity.clean
+    // Also one whose adoption was begun and not finished.
+    const bool adopted = record && record->was_clean != 0 && continuity.cause == format::kEndCopied;
+    const bool clean_copy = continuity.clean || (adopted && report_.failed_segments == 0);
+    LIBBUS_ASSIGN_OR_RETURN(const log::RecoveryPlan plan, clean_copy
                                                               ? log::PlanCleanCopy(*log_, *record)
                                                               : log::PlanRecovery(*log_, input, options_.progress));
-    report_.clean = continuity.clean && !plan.seals_log();
+    report_.clean = clean_copy && !plan.seals_log();
     Describe(plan, report_);
     Tell(plan, sink_);
     return absl::OkStatus();
