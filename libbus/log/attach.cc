@@ -103,10 +103,10 @@ absl::StatusOr<bool> Attachment::TryAttach() {
 }
 
 absl::Status Attachment::AttachAlone() {
+  log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
   const auto record = log_->control().ReadRecord();
   LIBBUS_ASSIGN_OR_RETURN(const Continuity continuity, AssessContinuity(*log_, record, true));
   if (continuity.copy) return NeedsRepair(*log_, continuity.why);
-  log_->control().attach_pid().Set(static_cast<uint64_t>(getpid()));
   LIBBUS_RETURN_IF_ERROR(LearnSyncFailed(*log_));
   log_->control().name_durable().Reset(0);
   // Closed in order, but the files end before T: somebody removed one.

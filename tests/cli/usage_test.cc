@@ -11,8 +11,9 @@ TEST_F(UsageTest, TheCommonOptionsStandBeforeAndAfterTheCommand) {
   Out({"init", "other"});
   EXPECT_EQ(Out({"--bus", "b", "ls"}), "t\n");
   EXPECT_EQ(Out({"ls", "--bus", "b"}), "t\n");
-  EXPECT_EQ(Out({"topic", "ls", "--bus=b", "--json"}), "{\"topic\":\"t\"}\n");
-  EXPECT_EQ(Out({"--json", "topic", "ls"}), "{\"topic\":\"t\"}\n");
+  const std::string json = Out({"topic", "ls", "--bus=b", "--json"});
+  EXPECT_TRUE(json.starts_with("{\"topic\":\"t\"")) << json;
+  EXPECT_EQ(Out({"--json", "topic", "ls"}), json);
   EXPECT_EQ(Out({"--bus", "other", "ls"}), "");
 }
 

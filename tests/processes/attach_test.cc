@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -215,19 +216,17 @@ TEST(Attach, TheRecovererIsKilledAtEachPointWhileOthersWait) { MeetEverywhere("k
 
 TEST(Attach, TheRecovererIsStoppedAtEachPointWhileOthersWait) { MeetEverywhere("stopped", SIGCONT); }
 
-// Behind the tail of a topic that was left open stand bytes that are no record: nobody may append there. One process
-// is alone and about to find out when another, which could not be alone, goes for the shared lock; then the first one
-// refuses, or dies. What stands in the control file is the OPEN of before: no reason to go on over it.
+// A segment of a topic that was left open is a copy: nobody may append there. One process is alone and about to find
+// out when another, which could not be alone, goes for the shared lock; then the first one refuses, or dies. What
+// stands in the control file is the OPEN of before: no reason to go on over it.
 void SlipIn(bool killed) {
   const Scratch scratch(FastParent());
   const std::string path = scratch / "bus";
   Shared<Ledger> ledger;
   EXPECT_EQ(Child([&] { return DieWithAClaim(path, *ledger); }).Join(), -SIGKILL);
-  {
-    std::fstream file(path + "/t/00000000000000000000.seg", std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(3800);
-    file << "debris";
-  }
+  const std::string segment = path + "/t/00000000000000000000.seg";
+  std::filesystem::copy_file(segment, segment + ".copy");
+  std::filesystem::rename(segment + ".copy", segment);
   Child alone = StartStopped(path, *ledger, 2);  // behind the lock
   ASSERT_TRUE(alone.WaitStopped());
   Child beside = StartStopped(path, *ledger, 2);  // between the two tries
