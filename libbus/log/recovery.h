@@ -99,8 +99,9 @@ struct RecoveryOptions {
 absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<format::ControlRecord>& record,
                                           const RecoveryOptions& options);
 
-// The plan for an adopted copy whose record `record` said CLEAN: in place, if everything up to T verifies and nothing but
-// zeros stands behind it; else it was copied in the middle of a write, whatever the record says, and is sealed (copied).
+// The plan for an adopted copy whose record `record` said CLEAN: in place, if everything up to T verifies and nothing
+// but zeros stands behind it; else it was copied in the middle of a write, whatever the record says, and is sealed
+// (copied).
 absl::StatusOr<RecoveryPlan> PlanCleanCopy(Log& log, const format::ControlRecord& record);
 
 // Stores OPEN, with today's stamps, and lets the live words say the same. `record` is what else goes into it.

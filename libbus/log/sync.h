@@ -73,8 +73,8 @@ inline constexpr int64_t kNoDeadline = INT64_MAX;
 // Wakes all who wait for a sync or for D. Behind every change of either.
 void RaiseSyncEvent(const Log& log);
 
-// Waits until `sync_done` is beyond `ticket` or D beyond `position`; somebody else must sync. OK, UNAVAILABLE, DEADLINE_EXCEEDED, or what
-// Log::CheckStillThere says. Works on read-only mappings.
+// Waits until `sync_done` is beyond `ticket` or D beyond `position`; somebody else must sync. OK, UNAVAILABLE,
+// DEADLINE_EXCEEDED, or what Log::CheckStillThere says. Works on read-only mappings.
 absl::Status AwaitSync(const Log& log, uint64_t ticket, uint64_t position, int64_t deadline);
 
 // What of the counters a publisher keeps.

@@ -43,7 +43,7 @@ class Thread {
     return *current;
   }
 
-  bool Add(std::shared_ptr<BackgroundWork> work) {
+  bool Add(const std::shared_ptr<BackgroundWork>& work) {
     const std::lock_guard lock(start_stop_);
     {
       const std::lock_guard list(mutex_);
@@ -181,7 +181,7 @@ class Thread {
 
 }  // namespace
 
-bool StartBackground(std::shared_ptr<BackgroundWork> work) { return Thread::Get().Add(std::move(work)); }
+bool StartBackground(const std::shared_ptr<BackgroundWork>& work) { return Thread::Get().Add(work); }
 
 void StopBackground(const std::shared_ptr<BackgroundWork>& work) { Thread::Get().Remove(work); }
 

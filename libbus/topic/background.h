@@ -37,7 +37,7 @@ struct BackgroundWork {
 };
 
 // Adds work; starts the thread if need be. False: no thread is to be had, and nothing was added.
-bool StartBackground(std::shared_ptr<BackgroundWork> work);
+bool StartBackground(const std::shared_ptr<BackgroundWork>& work);
 // On return no callback of `work` runs or will run. Ends the thread with the last one.
 void StopBackground(const std::shared_ptr<BackgroundWork>& work);
 // Asks for a `prepare`. Cheap if it was asked for already; any thread.

@@ -117,7 +117,8 @@ absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOption
 absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durable) {
   if (durable || sync_each_) {
     // Behind the commit, which is a full fence.
-    const absl::Status status = topic_->WaitTicket(log::TakeTicket(topic_->log()), TopicImpl::kNoLimit, absl::InfiniteDuration());
+    const absl::Status status =
+        topic_->WaitTicket(log::TakeTicket(topic_->log()), TopicImpl::kNoLimit, absl::InfiniteDuration());
     if (!status.ok()) {
       return absl::Status(status.code(),
                           fmt::format("the record at {} is published, but not known to be durable: {}", position,
