@@ -51,7 +51,8 @@ class Topic {
   // OK: durable. DEADLINE_EXCEEDED: not in time. UNAVAILABLE: a sync failed (see docs/durability.md); it may or may not
   // be on the disk. OUT_OF_RANGE: no record was ever there: beyond the end, or deleted. INVALID_ARGUMENT: inside a
   // record (the message names its start). DATA_LOSS: it was lost, or never committed: a gap stands there.
-  // FAILED_PRECONDITION: claimed and not yet committed; a volatile bus (tmpfs); or after fork.
+  // FAILED_PRECONDITION: claimed and not yet committed; a volatile bus (tmpfs); opened read_only, and a writer has to
+  // recover the topic first; or after fork.
   absl::Status WaitDurable(Position record, absl::Duration timeout = absl::InfiniteDuration());
 
   // Returns when everything committed before the call is durable. One sync serves all who wait, in all processes.

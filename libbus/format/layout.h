@@ -181,9 +181,9 @@ struct ControlRecord {
   uint64_t first_position;  // retention: the oldest record kept, 0: nothing was ever deleted
   uint64_t first_sequence;  // and its ordinal
   uint64_t state_counter;   // the counter of the last write that changed more than `durable`
-  uint32_t cause;      // RECOVERING: the kEnd... cause with which it seals; 0: continuity was found, it seals nothing
-  uint32_t was_clean;  // RECOVERING of an adopted copy: 1 if its record said CLEAN, with this T
-  uint64_t reserved[10];  // 0
+  uint32_t cause;           // RECOVERING: the kEnd... cause with which it seals; 0: it has continuity
+  uint32_t was_clean;       // RECOVERING of an adopted copy: 1 if its record said CLEAN, with this T
+  uint64_t reserved[10];    // 0
   uint32_t epoch_entries;
   uint32_t checksum;  // over all before it, and the first epoch_entries entries
   EpochEntry epochs[kMaxEpochEntries];

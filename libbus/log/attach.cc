@@ -34,21 +34,6 @@ void SleepFor(int64_t ns) {
 
 ControlState StateOf(const ControlRecord& record) { return static_cast<ControlState>(record.state); }
 
-absl::Status CheckLocksFile(const Log& log) {
-  if (log.control().identity().inode != log.control().header().control_inode) {
-    return NeedsRepair(log, "control is a copy");
-  }
-  const std::string path = log.path() + "/locks";
-  const auto identity = platform::IdentifyPath(path);
-  if (identity.status().code() == absl::StatusCode::kNotFound) {
-    return NeedsRepair(log, "its locks file is gone");
-  }
-  LIBBUS_RETURN_IF_ERROR(identity.status());
-  const format::ControlHeader& header = log.control().header();
-  if (identity->inode != header.locks_inode) return NeedsRepair(log, "its locks file is not the one made with it");
-  return absl::OkStatus();
-}
-
 std::string Recoverer(const Log& log) {
   const uint64_t pid = log.control().attach_pid().Read();
   return pid == 0 ? std::string("another process") : fmt::format("process {}", pid);
@@ -63,7 +48,8 @@ void BackOff() {
 }  // namespace
 
 absl::StatusOr<Attachment> Attachment::Attach(Log& log) {
-  LIBBUS_RETURN_IF_ERROR(CheckLocksFile(log));
+  LIBBUS_ASSIGN_OR_RETURN(const std::string problem, FindIdentityProblem(log));
+  if (!problem.empty()) return NeedsRepair(log, problem);
   Attachment attachment(log);
   LIBBUS_ASSIGN_OR_RETURN(attachment.probe_, LockFile::Open(log.path() + "/locks"));
   const int64_t deadline = Seam::MonotonicNow() + kAttachTimeout;
@@ -109,10 +95,7 @@ absl::Status Attachment::AttachAlone() {
   if (continuity.copy) return NeedsRepair(*log_, continuity.why);
   LIBBUS_RETURN_IF_ERROR(LearnSyncFailed(*log_));
   log_->control().name_durable().Reset(0);
-  // Closed in order, but the files end before T: somebody removed one.
-  const bool short_of = continuity.clean && !log_->writing().Containing(record->tail).ok();
-  const uint8_t cause = short_of ? format::kEndDamage : continuity.cause;
-  if (short_of || !continuity.clean) return RecoverAlone(*log_, record, {.cause = cause}).status();
+  if (!continuity.clean) return RecoverAlone(*log_, record, {.cause = continuity.cause}).status();
   ResetHints(*log_);
   auto next = std::make_unique<ControlRecord>(*record);
   return WriteOpen(*log_, *next, next->tail, next->tail);

@@ -69,6 +69,16 @@ std::string_view CauseName(uint8_t cause) {
   }
 }
 
+absl::StatusOr<std::string> FindIdentityProblem(const Log& log) {
+  const Control& control = log.control();
+  if (control.identity().inode != control.header().control_inode) return std::string("control is a copy");
+  const auto locks = platform::IdentifyPath(log.path() + "/locks");
+  if (locks.status().code() == absl::StatusCode::kNotFound) return std::string("its locks file is gone");
+  LIBBUS_RETURN_IF_ERROR(locks.status());
+  const bool own = locks->inode == control.header().locks_inode;
+  return std::string(own ? "" : "its locks file is not the one made with it");
+}
+
 absl::Status StampToday(const Log& log, ControlRecord& record) {
   if (!Seam::BootId(record.boot_id)) {
     return absl::FailedPreconditionError(
@@ -91,7 +101,9 @@ absl::StatusOr<Continuity> AssessContinuity(Log& log, const std::optional<Contro
   LIBBUS_ASSIGN_OR_RETURN(const std::string copy, FindCopy(log, !alone));
   const bool clean = record && static_cast<ControlState>(record->state) == ControlState::kClean;
   if (!copy.empty()) return Continuity{clean, true, format::kEndCopied, copy + " is a copy"};
-  if (clean) return Continuity{.clean = true};
+  const bool whole = clean && log.any().Containing(record->tail).status().code() != absl::StatusCode::kOutOfRange;
+  if (whole) return Continuity{.clean = true};
+  if (clean) return Broken(format::kEndDamage, "closed in order, but the segment that holds its end is gone");
   if (!record) return Broken(format::kEndDamage, "both copies of its control record are damaged");
   auto today = std::make_unique<ControlRecord>();
   LIBBUS_RETURN_IF_ERROR(StampToday(log, *today));

@@ -27,6 +27,9 @@ struct Continuity {
 // `record`: of the control file; nothing if neither copy verifies. `alone`: the mount counts too.
 absl::StatusOr<Continuity> AssessContinuity(Log& log, const std::optional<format::ControlRecord>& record, bool alone);
 
+// Why control or locks are not the files that were made with the topic: copied, gone or replaced. Empty: they are.
+absl::StatusOr<std::string> FindIdentityProblem(const Log& log);
+
 // What a record says about today: boot id, device, mount. FAILED_PRECONDITION: /proc is not mounted.
 absl::Status StampToday(const Log& log, format::ControlRecord& record);
 

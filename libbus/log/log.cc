@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "libbus/format/record.h"
 #include "libbus/log/file_header.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
@@ -92,12 +91,7 @@ uint64_t Log::VerifiedHint(SegmentStore& store) {
   if (!segment.ok()) return 0;
   const Place place{*segment, hint};
   const Word word = place.Read();
-  if (place.Judge(seed_, word) != Verdict::kData) return 0;
-  format::RecordHeader header;
-  __builtin_memcpy(&header, (*segment)->at(hint), sizeof(header));
-  header.word = word.bits();
-  const std::span<const std::byte> body((*segment)->at(hint) + sizeof(header), word.length());
-  return format::VerifyRecord(seed_, hint, header, body) ? hint : 0;
+  return place.Judge(seed_, word) == Verdict::kData && place.Verifies(seed_, word) ? hint : 0;
 }
 
 absl::StatusOr<uint64_t> Log::First(SegmentStore& store) {

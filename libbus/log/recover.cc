@@ -89,9 +89,8 @@ void NoteCopied(ControlRecord& record, uint64_t tail) {
 }
 
 // True if a second look at what was kept finds all of it again.
-absl::StatusOr<bool> StillThere(Log& log, const RecoveryPlan& plan) {
-  const uint64_t from = plan.from + format::kSegmentHeaderSize;
-  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan again, PlanRecovery(log, {.durable = from, .cause = plan.cause}));
+absl::StatusOr<bool> StillThere(Log& log, const RecoveryInput& input, const RecoveryPlan& plan) {
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan again, PlanRecovery(log, input));
   return again.records.count >= plan.records.count && again.records.bytes >= plan.records.bytes &&
          again.rotten.bytes <= plan.rotten.bytes && again.skipped.bytes <= plan.skipped.bytes;
 }
@@ -99,7 +98,7 @@ absl::StatusOr<bool> StillThere(Log& log, const RecoveryPlan& plan) {
 // Everything that was kept, from D's segment on. First every page is made dirty, so that none is dropped; then it is
 // read once more, because one may have been dropped since the walk, unwritten. What the walk found rotten is a gap for
 // ever, and no longer a sign that the disk is failing.
-absl::Status SyncKept(Log& log, const RecoveryPlan& plan) {
+absl::Status SyncKept(Log& log, const RecoveryInput& input, const RecoveryPlan& plan) {
   LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
   std::vector<SegmentPtr> kept;
@@ -109,7 +108,7 @@ absl::Status SyncKept(Log& log, const RecoveryPlan& plan) {
     TouchPages(*segment, segment->first(), std::min(segment->end(), plan.tail));
     kept.push_back(std::move(segment));
   }
-  LIBBUS_ASSIGN_OR_RETURN(const bool still_there, StillThere(log, plan));
+  LIBBUS_ASSIGN_OR_RETURN(const bool still_there, StillThere(log, input, plan));
   if (!still_there) return MarkSyncFailed(log, plan.from, 0);
   for (const SegmentPtr& segment : kept) {
     const uint64_t to = std::min(segment->end(), plan.tail);
@@ -161,8 +160,8 @@ absl::Status WriteOpen(Log& log, ControlRecord& record, uint64_t tail, uint64_t 
   control.durable().Reset(durable);
   control.known_tail().Reset(tail);
   // Never lowered, so that a ticket taken before somebody was killed still counts; only nonsense is put right.
-  if (control.sync_done().Read() > control.sync_started().Read())
-    control.sync_started().Reset(control.sync_done().Read());
+  const uint64_t done = control.sync_done().Read();
+  if (done > control.sync_started().Read()) control.sync_started().Reset(done);
   record.state = static_cast<uint32_t>(ControlState::kOpen);
   record.cause = 0;
   record.tail = tail;
@@ -197,7 +196,7 @@ absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlR
   if (options.repair) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
   // In place this is left to the next sync, which does not pass by what is rotten, unless somebody asked for repair.
   const bool syncs = plan.seals_log() || options.repair || clean_copy;
-  const bool kept = syncs && SyncKept(log, plan).ok();
+  const bool kept = syncs && SyncKept(log, clean_copy && !plan.seals_log() ? RecoveryInput{} : input, plan).ok();
   LIBBUS_RETURN_IF_ERROR(WriteOpen(log, *next, plan.tail, kept ? plan.tail : plan.durable));
   return plan;
 }

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -49,6 +51,10 @@ absl::Status WriteLocks(const File& file, const std::string& path, const format:
 // A living process may hold locks on a file that has lost its name: nothing tells, but that it has the control file
 // open. A write lease is granted only to who has it open alone.
 absl::Status CheckNobodyHasItOpen(const File& control, const std::string& path) {
+  // Whoever opens the file just then makes the kernel send SIGIO, which kills: to this thread, and taken back.
+  const platform::SignalBlocker blocker(SIGIO);
+  const f_owner_ex self = {F_OWNER_TID, gettid()};
+  fcntl(control.fd(), F_SETOWN_EX, &self);
   if (fcntl(control.fd(), F_SETLEASE, F_WRLCK) == 0) {
     fcntl(control.fd(), F_SETLEASE, F_UNLCK);
     return absl::OkStatus();
@@ -195,21 +201,6 @@ absl::Status RewriteSegment(Log& log, uint64_t base) {
 }  // namespace
 
 absl::Status AdoptTopic(const std::string& path) { return Adopter(path).Run(); }
-
-absl::StatusOr<bool> NeedsAdoption(Log& log) {
-  const auto locks = platform::IdentifyPath(log.path() + "/locks");
-  if (!locks.ok() || locks->inode != log.control().header().locks_inode) return true;
-  if (log.control().identity().inode != log.control().header().control_inode) return true;
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.any().ListBases());
-  for (const uint64_t base : bases) {
-    const std::string file_path = log.any().PathOf(base);
-    LIBBUS_ASSIGN_OR_RETURN(const File file, platform::OpenFile(file_path, false));
-    LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader header, log.any().ReadHeader(file, base));
-    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, file_path));
-    if (identity.inode != header.inode) return true;
-  }
-  return false;
-}
 
 absl::Status RewriteFailed(Log& log) {
   const uint64_t oldest = log.control().sync_failed().Read();

@@ -17,9 +17,6 @@ namespace libbus::log {
 // nothing to do. FAILED_PRECONDITION: somebody has it open, or is adopting it as well. DATA_LOSS: a header is damaged.
 absl::Status AdoptTopic(const std::string& path);
 
-// True if AdoptTopic has something to do.
-absl::StatusOr<bool> NeedsAdoption(Log& log);
-
 // Writes each segment that is marked as failed into a new file, from what this machine's memory still holds, puts that
 // in its place and removes the mark. Died in between: the mark still stands, or the new file is there already.
 // REQUIRES: the caller is alone, no claim is open, and the log is sealed behind those segments.

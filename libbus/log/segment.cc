@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <optional>
 #include <utility>
 
+#include "libbus/format/record.h"
 #include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/platform/status.h"
@@ -164,6 +166,15 @@ absl::StatusOr<platform::File> PrepareSegment(const platform::File& directory, c
   auto made = platform::CreateWhole(directory, directory_path, name, size, ModesOf(access).file, fill);
   if (made.status().code() == absl::StatusCode::kAlreadyExists) return platform::File();
   return made;
+}
+
+bool Place::Verifies(format::TopicSeed seed, format::Word word) const {
+  const std::byte* const at = segment->at(position);
+  format::RecordHeader header;
+  std::memcpy(&header, at, sizeof(header));
+  // The word that was judged: each shared word is read once.
+  header.word = word.bits();
+  return format::VerifyRecord(seed, position, header, {at + sizeof(header), word.length()}).has_value();
 }
 
 }  // namespace libbus::log

@@ -143,6 +143,8 @@ struct Place {
   format::Verdict Judge(format::TopicSeed seed, format::Word word) const {
     return format::Judge(seed, position, word, segment->room(position));
   }
+  // True if the checksum of the record with this word is right. REQUIRES: it was judged as DATA.
+  bool Verifies(format::TopicSeed seed, format::Word word) const;
 };
 
 }  // namespace libbus::log

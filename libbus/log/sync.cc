@@ -5,10 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <cstring>
 #include <utility>
 
-#include "libbus/format/record.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/reader.h"
 #include "libbus/platform/seam.h"
@@ -41,12 +39,7 @@ bool Verifies(const Log& log, const Place& place, Word word) {
     case Verdict::kBad:
       return false;
   }
-  if ((word.flags() & ~format::kKnownRecordFlags) != 0) return true;
-  const std::byte* const at = place.segment->at(place.position);
-  format::RecordHeader header;
-  std::memcpy(&header, at, sizeof(header));
-  header.word = word.bits();
-  return format::VerifyRecord(log.seed(), place.position, header, {at + sizeof(header), word.length()}).has_value();
+  return (word.flags() & ~format::kKnownRecordFlags) != 0 || place.Verifies(log.seed(), word);
 }
 
 // OK: every record from `from` to `to` verifies. REQUIRES: a word starts at `from`.
@@ -183,9 +176,11 @@ absl::StatusOr<Ends> FindKnownEnds(Log& log) {
 absl::StatusOr<uint64_t> SyncOnce(Log& log) {
   LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
   const Control& control = log.control();
+  // Read first: a sync that draws a higher number may end before this one looks again.
+  const uint64_t done = control.sync_done().Read();
   // SYNC POINT: ticket drawn. Before the walk: what was committed before a lower ticket was read is found by it.
   const uint64_t number = control.sync_started().Draw();
-  if (number == 0 || number <= control.sync_done().Read()) {
+  if (number <= done) {
     return absl::DataLossError(fmt::format("{}: somebody scribbled over the sync counters: open it anew", log.path()));
   }
   LIBBUS_ASSIGN_OR_RETURN(const Ends ends, FindKnownEnds(log));

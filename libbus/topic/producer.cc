@@ -105,7 +105,7 @@ absl::StatusOr<std::byte*> ProducerImpl::Reserve(const format::AttributesSpec<He
 }
 
 absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOptions& options) {
-  if (options.durable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
+  if (options.durable || sync_each_) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
   LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(SpecOf(options), payload.size()));
   if (!payload.empty()) Seam::CopyPayload(to, payload.data(), payload.size());
   const auto size = static_cast<uint32_t>(attributes_size_ + payload.size());
@@ -131,7 +131,7 @@ absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durab
 }
 
 absl::StatusOr<std::span<std::byte>> ProducerImpl::Claim(size_t size, const RecordOptions& options) {
-  if (options.durable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
+  if (options.durable || sync_each_) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
   format::AttributesSpec<Header> spec = SpecOf(options);
   spec.payload_length = size;
   LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(spec, size));

@@ -51,8 +51,7 @@ class Recovery {
 
   absl::StatusOr<RecoveryReport> Run() {
     LIBBUS_RETURN_IF_ERROR(Open());
-    LIBBUS_ASSIGN_OR_RETURN(report_.adopts, log::NeedsAdoption(*log_));
-    if (report_.adopts) LIBBUS_RETURN_IF_ERROR(SayWhyCopy());
+    LIBBUS_RETURN_IF_ERROR(SeeWhetherItIsACopy());
     if (report_.adopts && options_.apply) {
       log_.reset();
       LIBBUS_RETURN_IF_ERROR(log::AdoptTopic(path_));
@@ -71,10 +70,12 @@ class Recovery {
   }
 
   // Before it is adopted: afterwards it looks like any log that was not closed.
-  absl::Status SayWhyCopy() {
+  absl::Status SeeWhetherItIsACopy() {
+    LIBBUS_ASSIGN_OR_RETURN(report_.why, log::FindIdentityProblem(*log_));
     LIBBUS_ASSIGN_OR_RETURN(const log::Continuity continuity,
                             log::AssessContinuity(*log_, log_->control().ReadRecord(), true));
-    report_.why = continuity.copy ? continuity.why : "its locks file is gone, or not the one made with it";
+    if (continuity.copy) report_.why = continuity.why;
+    report_.adopts = !report_.why.empty();
     return absl::OkStatus();
   }
 

@@ -10,9 +10,18 @@ namespace libbus::internal {
 
 using platform::Seam;
 
+namespace {
+
+constexpr uint64_t kLongestInterval = uint64_t{3600} * 1'000'000'000;
+
+}  // namespace
+
 int64_t SyncSchedule::HalfInterval() const {
-  return std::max(static_cast<int64_t>(options_.sync_every / 2), int64_t{1});
+  // What stands in the control file is input.
+  return static_cast<int64_t>(std::clamp(options_.sync_every / 2, uint64_t{1}, kLongestInterval));
 }
+
+uint64_t SyncSchedule::Synced() const { return std::max(synced_.Read(), log_.control().durable().Read()); }
 
 bool SyncSchedule::IsNews(const log::Ends& ends) const {
   // A claim that is committed moves the second and not the first; behind another open one it moves neither.
@@ -42,8 +51,12 @@ absl::Status SyncSchedule::Run() {
   LIBBUS_RETURN_IF_ERROR(log::CheckSyncFailed(log_));
   LIBBUS_ASSIGN_OR_RETURN(const log::Ends ends, log::FindEnds(log_, log_.writing()));
   const uint64_t durable = log_.control().durable().Read();
-  const bool enough = options_.sync_policy == log::kSyncByBytes && ends.tail.position - durable >= options_.sync_every;
-  if (enough || (options_.sync_policy == log::kSyncByTime && TimeIsUp(ends))) return syncer_.Try().status();
+  const bool enough = options_.sync_policy == log::kSyncByBytes && IsDue(ends.tail.position);
+  if (enough || (options_.sync_policy == log::kSyncByTime && TimeIsUp(ends))) {
+    LIBBUS_ASSIGN_OR_RETURN(const bool ran, syncer_.Try());
+    if (ran) synced_.Raise(ends.tail.position);
+    return absl::OkStatus();
+  }
   const uint64_t base = ends.tail.segment->base();
   {
     const std::lock_guard lock(mutex_);
@@ -57,7 +70,7 @@ absl::Status SyncSchedule::Run() {
 
 bool SyncSchedule::IsDue(uint64_t position) {
   if (options_.sync_policy == log::kSyncByBytes) {
-    return position - std::min(position, log_.control().durable().Read()) >= options_.sync_every;
+    return position - std::min(position, Synced()) >= options_.sync_every;
   }
   if (options_.sync_policy != log::kSyncByTime) return false;
   const int64_t now = Seam::MonotonicNow();

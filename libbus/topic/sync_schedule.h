@@ -10,6 +10,7 @@
 
 #include "libbus/log/reader.h"
 #include "libbus/log/sync.h"
+#include "libbus/platform/local_word.h"
 
 namespace libbus::internal {
 
@@ -36,12 +37,16 @@ class SyncSchedule {
 
  private:
   int64_t HalfInterval() const;
+  // Up to where everything that could be synced is.
+  uint64_t Synced() const;
   bool TimeIsUp(const log::Ends& ends);
   bool IsNews(const log::Ends& ends) const;
 
   log::Log& log_;
   log::Syncer& syncer_;
   const log::LogOptions options_;
+
+  platform::LocalMark synced_;  // where the tail was when this process synced last: an open claim in front holds D back
 
   std::mutex mutex_;  // what follows
   bool pending_ = false;

@@ -164,7 +164,10 @@ absl::Status TopicImpl::WaitDurable(Position record, absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(CheckFork());
   LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(*log_));
   LIBBUS_RETURN_IF_ERROR(log::CheckCommitted(*log_, log_->readable(), record.offset));
+  if (limit() != kNoLimit) LIBBUS_RETURN_IF_ERROR(LearnLimit().status());
   if (record < Durable()) return absl::OkStatus();
+  // The counters there are of another time, or of another bus.
+  if (limit() != kNoLimit) return WaitsForRecovery(record.offset);
   return WaitTicket(log::TakeTicket(*log_), record.offset, timeout);
 }
 

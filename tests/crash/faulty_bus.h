@@ -18,7 +18,7 @@
 
 #include "libbus/bus.h"
 #include "libbus/recovery.h"
-#include "tests/crash/faulty_disk.h"
+#include "tests/crash/on_faulty_disk.h"
 #include "tests/support/processes.h"
 
 namespace libbus::test {
@@ -99,17 +99,10 @@ inline bool Contains(const std::vector<std::string>& all, const std::string& tex
   return std::find(all.begin(), all.end(), text) != all.end();
 }
 
-class FaultyBusTest : public testing::Test {
+class FaultyBusTest : public OnFaultyDisk {
  protected:
-  void SetUp() override {
-    if (const std::string missing = FaultyDisk::WhyNot(); !missing.empty()) GTEST_SKIP() << missing;
-    MakeDisk({});
-  }
-
-  void MakeDisk(const DiskOptions& options) {
-    auto disk = FaultyDisk::Make(options);
-    ASSERT_TRUE(Succeeds(disk));
-    disk_ = *std::move(disk);
+  void MakeDisk(const DiskOptions& options) override {
+    ASSERT_NO_FATAL_FAILURE(OnFaultyDisk::MakeDisk(options));
     path_ = disk_->path() + "/bus";
   }
 
@@ -168,7 +161,6 @@ class FaultyBusTest : public testing::Test {
     EXPECT_EQ(ReadFromTheDisk(), seen);
   }
 
-  std::unique_ptr<FaultyDisk> disk_;
   std::string path_;
 };
 

@@ -21,6 +21,7 @@
 #include <string>
 #include <utility>
 
+#include "tests/crash/on_faulty_disk.h"
 #include "tests/support/processes.h"
 #include "tests/support/scratch.h"
 
@@ -31,23 +32,15 @@ constexpr size_t kSize = 4096;
 const std::string kOld(kSize, 'o');
 const std::string kNew(kSize, 'n');
 
-class FaultyDiskTest : public testing::Test {
+class FaultyDiskTest : public OnFaultyDisk {
  protected:
-  void SetUp() override {
-    if (const std::string missing = FaultyDisk::WhyNot(); !missing.empty()) GTEST_SKIP() << missing;
-    MakeDisk({});
-  }
-
-  void MakeDisk(const DiskOptions& options) {
-    auto disk = FaultyDisk::Make(options);
-    ASSERT_TRUE(disk.ok()) << disk.status();
-    disk_ = *std::move(disk);
+  void MakeDisk(const DiskOptions& options) override {
+    ASSERT_NO_FATAL_FAILURE(OnFaultyDisk::MakeDisk(options));
     file_ = disk_->path() + "/file";
   }
 
   void ExpectToldOnceAndLost();
 
-  std::unique_ptr<FaultyDisk> disk_;
   std::string file_;
 };
 

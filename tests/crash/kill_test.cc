@@ -49,14 +49,14 @@ absl::StatusOr<Topic> OpenTopic(const std::string& path, bool read_only = false)
 }
 
 // Publishes record number n, by a claim if n is odd.
-bool PublishNext(Producer& producer, Ledger& ledger) {
+bool PublishNext(Producer& producer, Ledger& ledger, bool durable = false) {
   const uint64_t n = ledger.published++;
   const std::string text = RecordText(n);
   absl::StatusOr<Position> position;
   if (n % 2 == 0) {
-    position = producer.Publish(text, {.key = "key"});
+    position = producer.Publish(text, {.key = "key", .durable = durable});
   } else {
-    auto claim = producer.Claim(text.size() + n % 50);
+    auto claim = producer.Claim(text.size() + n % 50, {.durable = durable});
     if (!claim.ok()) return false;
     std::memcpy(claim->bytes().data(), text.data(), text.size());
     position = std::move(*claim).Commit(text.size());
@@ -67,31 +67,23 @@ bool PublishNext(Producer& producer, Ledger& ledger) {
 
 // --- what the victims do: each returns 0 if it comes to its end ------------------------------------------------------
 
-// Opens (and makes, and recovers) the topic, publishes a few segments full, closes it.
-int PublishAndClose(const std::string& path, Ledger& ledger) {
+// Opens (and makes, and recovers) the topic, publishes some records, closes it.
+int Publish(const std::string& path, Ledger& ledger, int count, bool durable) {
   auto topic = OpenTopic(path);
   if (!topic.ok()) return 1;
   auto producer = topic->NewProducer();
   if (!producer.ok()) return 2;
-  for (int i = 0; i < 9; ++i) {
-    if (!PublishNext(*producer, ledger)) return 3;
+  for (int i = 0; i < count; ++i) {
+    if (!PublishNext(*producer, ledger, durable)) return 3;
   }
   return 0;
 }
 
-// The same with every record durable: the sync is part of each publish.
-int PublishDurably(const std::string& path, Ledger& ledger) {
-  auto topic = OpenTopic(path);
-  if (!topic.ok()) return 1;
-  auto producer = topic->NewProducer();
-  if (!producer.ok()) return 2;
-  for (int i = 0; i < 4; ++i) {
-    const uint64_t n = ledger.published++;
-    if (!producer->Publish(RecordText(n), {.durable = true}).ok()) return 3;
-    ++ledger.acknowledged;
-  }
-  return topic->Sync().ok() ? 0 : 4;
-}
+// A few segments full.
+int PublishAndClose(const std::string& path, Ledger& ledger) { return Publish(path, ledger, 9, false); }
+
+// The sync is part of each publish.
+int PublishDurably(const std::string& path, Ledger& ledger) { return Publish(path, ledger, 4, true); }
 
 // A claim that is given up, one that is left open, a record beyond a segment's size.
 int ClaimsAndLarge(const std::string& path, Ledger& ledger) {

@@ -298,13 +298,7 @@ TEST_F(DumpTest, AMarkOfAFailedSyncIsDecoded) {
 }
 
 TEST_F(DumpTest, WhatWasSealedOffIsNoPlaceToGoOn) {
-  SegmentBytes segment(uuid_, 0);
-  segment.Data("kept");
-  const uint64_t sealed = segment.Data("sealed off");
-  segment.Data("sealed off as well");
-  Put(segment, 0);
-  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
-  PutControlWithEpoch(sealed, kTestSegmentSize);
+  PutSealedOff();
   const auto damages = Only(Dump(), DumpKind::kDamage);
   ASSERT_EQ(damages.size(), 1u);
   EXPECT_EQ(damages[0].position->offset + damages[0].size, kTestSegmentSize);

@@ -126,6 +126,17 @@ void BusFixture::SetUp() {
 
 void BusFixture::TearDown() { std::filesystem::remove_all(directory_); }
 
+uint64_t BusFixture::PutSealedOff() {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("kept");
+  const uint64_t sealed = segment.Data("sealed off");
+  segment.Data("sealed off as well");
+  Put(segment, 0);
+  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
+  PutControlWithEpoch(sealed, kTestSegmentSize);
+  return sealed;
+}
+
 void BusFixture::PutControlWithEpoch(uint64_t from, uint64_t to, uint8_t cause) {
   PutControl(format::ControlState::kClean, 0, [&](format::ControlRecord& record) {
     record.epoch = 2;

@@ -70,6 +70,9 @@ class BusFixture : public ::testing::Test {
   // Writes the control file anew. `change` is done to its record before that gets its checksum.
   void PutControl(format::ControlState state, uint64_t tail,
                   const std::function<void(format::ControlRecord&)>& change = nullptr);
+  // One record that counts and two in a range that was sealed off; the END before that range has rotted. Returns where
+  // the range begins.
+  uint64_t PutSealedOff();
   // Its record names one range that recovery sealed off.
   void PutControlWithEpoch(uint64_t from, uint64_t to, uint8_t cause = format::kEndPowerLoss);
 

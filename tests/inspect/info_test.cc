@@ -99,13 +99,7 @@ TEST_F(InfoTest, WhatRecoverySealedOff) {
 
 // A record that was sealed off is not where the log ends.
 TEST_F(InfoTest, TheEndIsNotWhereItWasSealedOff) {
-  SegmentBytes segment(uuid_, 0);
-  segment.Data("kept");
-  const uint64_t sealed = segment.Data("sealed off");
-  segment.Data("sealed off as well");
-  Put(segment, 0);
-  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
-  PutControlWithEpoch(sealed, kTestSegmentSize);
+  PutSealedOff();
   EXPECT_EQ(InspectTopic(directory_, "t")->segments[0].used, kTestSegmentSize);
 }
 

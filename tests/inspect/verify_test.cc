@@ -295,13 +295,7 @@ TEST_F(VerifyTest, WhatRecoverySealedOffIsANoteWithItsRange) {
 }
 
 TEST_F(VerifyTest, WhatWasSealedOffStaysSoWhenTheEndRots) {
-  SegmentBytes segment(uuid_, 0);
-  segment.Data("kept");
-  const uint64_t sealed = segment.Data("sealed off");
-  segment.Data("sealed off as well");
-  Put(segment, 0);
-  Patch(TopicPath(SegmentName(0)), sealed, std::string(8, '\x66'));
-  PutControlWithEpoch(sealed, kTestSegmentSize);
+  const uint64_t sealed = PutSealedOff();
   VerifyReport report;
   const auto findings = Verify(&report);
   ASSERT_EQ(findings.size(), 1u);

@@ -20,44 +20,9 @@
 namespace libbus {
 namespace {
 
-using log::Action;
-using log::RecoveryCase;
-using log::Rest;
-using log::Standing;
-using log::Trust;
 using platform::seam_control;
 using test::Child;
 using test::Scratch;
-
-template <typename T>
-bool Takes(const std::vector<T>& in, int value) {
-  return in.empty() || std::find(in.begin(), in.end(), static_cast<T>(value)) != in.end();
-}
-
-TEST(RecoveryTable, TakesEveryInputOnce) {
-  for (int standing = 0; standing < log::kStandings; ++standing) {
-    for (int trust = 0; trust < log::kTrusts; ++trust) {
-      for (int rest = 0; rest < log::kRests; ++rest) {
-        int taken = 0;
-        for (const RecoveryCase& row : log::RecoveryCases()) {
-          if (!Takes(row.standing, standing) || !Takes(row.trust, trust) || !Takes(row.rest, rest)) continue;
-          ++taken;
-          EXPECT_EQ(&log::FindCase(static_cast<Standing>(standing), static_cast<Trust>(trust), static_cast<Rest>(rest)),
-                    &row);
-        }
-        EXPECT_EQ(taken, 1) << "standing " << standing << ", trust " << trust << ", rest " << rest;
-      }
-    }
-  }
-}
-
-TEST(RecoveryTable, SaysHowEachRowArisesAndWhatIsDone) {
-  for (const RecoveryCase& row : log::RecoveryCases()) {
-    EXPECT_FALSE(row.label.empty());
-    EXPECT_FALSE(row.arises.empty()) << row.label;
-    EXPECT_FALSE(row.done.empty()) << row.label;
-  }
-}
 
 // A topic with segments of one page, left OPEN by a process that was killed. Its records are ten letters each, so that
 // each takes 40 bytes: 24 of header, 10 of payload, padded.
@@ -449,6 +414,71 @@ TEST_F(Recovery, AKilledRecoveryFromDamageLosesNoMoreThanOneThatWasNot) {
     ++points;
   }
   EXPECT_GT(points, 10u);
+}
+
+// What the walk passes over is passed over by the second look too, and is no sign of a failing disk.
+TEST_F(Recovery, ASealedLogWithAHoleCanBeSynced) {
+  seam_control.pretend_durable = true;
+  for (const bool power_loss : {false, true}) {
+    std::filesystem::remove_all(bus_);
+    Publish(5, !power_loss);  // closed: the hole is below D
+    if (power_loss) Publish(0);
+    Flip(0, PositionOf(1) + 4, 0x01);
+    Flip(0, PositionOf(3) + 30, 0x01);
+    if (!power_loss) Write(0, PositionOf(5), {0x33, 0x00, 0x40, 0x11});
+    seam_control.boot_id += power_loss ? 1 : 0;
+    auto topic = Open();
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    EXPECT_EQ(ReadAll(*topic).records, (std::vector<std::string>{Text(0), Text(2), Text(4)}));
+    EXPECT_TRUE(topic->Sync().ok()) << topic->Sync();
+    EXPECT_FALSE(std::filesystem::exists(Path("00000000000000000000.failed")));
+  }
+  seam_control.pretend_durable = false;
+}
+
+// Nobody who only reads is told durable by counters of another boot, or of the original of a copy.
+TEST_F(Recovery, NoReaderIsToldDurableByOldCounters) {
+  Publish(3, false);
+  ASSERT_EQ(Child([&] {
+              auto topic = Open();
+              auto producer = topic->NewProducer();
+              if (!producer->Publish(Text(3), {.durable = true}).ok()) return 1;
+              raise(SIGKILL);
+              return 0;
+            }).Join(),
+            -SIGKILL);
+  std::filesystem::copy(bus_, scratch_ / "copy", std::filesystem::copy_options::recursive);
+  std::filesystem::permissions(scratch_ / "copy", std::filesystem::perms::owner_all);
+  auto bus = Bus::Open(scratch_ / "copy", {.read_only = true});
+  auto copy = bus->OpenTopic("t");
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  EXPECT_EQ(copy->durable().offset, 0u);
+  EXPECT_EQ(copy->WaitDurable({PositionOf(3)}, absl::Seconds(20)).code(), absl::StatusCode::kFailedPrecondition);
+  seam_control.boot_id = 1;
+  auto reader = Open(true);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(reader->durable().offset, PositionOf(4));
+  EXPECT_TRUE(reader->WaitDurable({PositionOf(3)}, absl::ZeroDuration()).ok());
+}
+
+TEST_F(Recovery, AClosedLogWithoutItsEndIsSealed) {
+  Publish(150, false);
+  std::filesystem::remove(Segment(4096));
+  const auto look = RecoverTopic(bus_, "t");
+  ASSERT_TRUE(look.ok()) << look.status();
+  EXPECT_FALSE(look->clean);
+  EXPECT_EQ(look->cause, "damage");
+  auto topic = Open();
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto producer = topic->NewProducer();
+  const auto position = producer->Publish("one more");
+  ASSERT_TRUE(position.ok()) << position.status();
+  EXPECT_EQ(position->offset, look->tail.offset);
+  EXPECT_GE(position->offset, 4096 + PositionOf(50));
+  const Content content = ReadAll(*topic);
+  EXPECT_EQ(content.records.size(), 101u);
+  ASSERT_EQ(content.gaps.size(), 1u);
+  EXPECT_TRUE(content.gaps[0].loss());
 }
 
 // The control file may have been copied before the segment: then its CLEAN is of another time.
