@@ -48,6 +48,14 @@ class Bus {
   // no room on the disk.
   absl::StatusOr<Topic> OpenTopic(std::string_view name, const TopicOptions& options = {});
 
+  // Removes a topic, with all its records and cursors. OK: nobody can open it any more, also after a power loss, and
+  // its files are deleted. Processes that have it open finish on what they have: consumers get NOT_FOUND at the end of
+  // it (FAILED_PRECONDITION where a new one of this name was made), producers when they sync or need a new segment, and
+  // Health() says so; disk space is free when the last of them has closed it. NOT_FOUND: no such topic.
+  // INVALID_ARGUMENT: the name. FAILED_PRECONDITION: the bus was opened read_only. If the process dies inside, the
+  // topic is there whole or not at all; files left behind are removed with the next topic that is made or removed.
+  absl::Status RemoveTopic(std::string_view name);
+
   // The names of all topics, sorted.
   absl::StatusOr<std::vector<std::string>> ListTopics() const;
 

@@ -8,12 +8,14 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "libbus/options.h"
 #include "libbus/record.h"
 
 namespace libbus {
 
+class Consumer;
 class RecordRange;
 
 namespace internal {
@@ -59,10 +61,20 @@ class Consumer {
 
  private:
   friend class Topic;
+  friend absl::StatusOr<size_t> WaitAny(std::span<Consumer* const> consumers, absl::Duration timeout);
   explicit Consumer(std::unique_ptr<internal::ConsumerImpl> impl);
 
   std::unique_ptr<internal::ConsumerImpl> impl_;
 };
+
+// Waits up to `timeout` (zero: no wait) until one of the consumers, of any topics and buses, has something to return.
+// OK: its index: its next Next() or Poll() does not wait, and returns a record, a gap, or an error such as NOT_FOUND
+// for a topic that was removed. Where several have something each gets its turn. Views that were handed out stay valid.
+// DEADLINE_EXCEEDED: nothing came in time. CANCELLED: Interrupt() of one of them. INVALID_ARGUMENT: no consumers, or a
+// null one. One thread at a time may use the consumers, as ever. Polls and sleeps as their Wait options say (any kSpin:
+// it polls until the timeout); beyond 64 consumers, or where the kernel has no futex_waitv (before 5.16), it looks
+// every millisecond instead of being woken by all.
+absl::StatusOr<size_t> WaitAny(std::span<Consumer* const> consumers, absl::Duration timeout = absl::InfiniteDuration());
 
 // A single-pass range over Consumer::Next().
 class RecordRange {

@@ -51,7 +51,7 @@ absl::StatusOr<Attachment> Attachment::Attach(Log& log) {
   LIBBUS_ASSIGN_OR_RETURN(const std::string problem, FindIdentityProblem(log));
   if (!problem.empty()) return NeedsRepair(log, problem);
   Attachment attachment(log);
-  LIBBUS_ASSIGN_OR_RETURN(attachment.probe_, LockFile::Open(log.path() + "/locks"));
+  LIBBUS_ASSIGN_OR_RETURN(attachment.probe_, log.OpenLocks());
   const int64_t deadline = Seam::MonotonicNow() + kAttachTimeout;
   for (;;) {
     LIBBUS_ASSIGN_OR_RETURN(const bool attached, attachment.TryAttach());
@@ -67,7 +67,7 @@ absl::StatusOr<Attachment> Attachment::Attach(Log& log) {
 }
 
 absl::StatusOr<bool> Attachment::TryAttach() {
-  LIBBUS_ASSIGN_OR_RETURN(LockFile locks, LockFile::Open(log_->path() + "/locks"));
+  LIBBUS_ASSIGN_OR_RETURN(LockFile locks, log_->OpenLocks());
   LIBBUS_ASSIGN_OR_RETURN(const bool alone, locks.TryExclusive(format::kAttachByte));
   if (alone) {
     locks_ = std::move(locks);

@@ -2,7 +2,7 @@
 //
 // The topic is built in a directory whose name begins with a dot and appears under its own by one rename: it is there
 // whole or not at all. The maker holds a lock (flock) on that directory; one that nobody holds was left by the dead,
-// and the next maker removes it.
+// and the next maker removes it (log/remove.h).
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
@@ -20,6 +20,7 @@
 #include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/log.h"
+#include "libbus/log/remove.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
@@ -29,24 +30,6 @@ namespace {
 using platform::ErrnoStatus;
 using platform::File;
 using platform::Seam;
-
-constexpr std::string_view kMakingPrefix = ".making-topic-";
-
-// Removes what a maker that died left behind.
-void RemoveDead(const std::string& bus_path) {
-  const auto names = platform::ListDirectory(bus_path);
-  if (!names.ok()) return;
-  for (const std::string& name : *names) {
-    if (!name.starts_with(kMakingPrefix)) continue;
-    const std::string path = fmt::format("{}/{}", bus_path, name);
-    const auto directory = platform::OpenDirectory(path);
-    if (!directory.ok() || flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) continue;
-    const auto files = platform::ListDirectory(path);
-    if (!files.ok()) continue;
-    for (const std::string& file : *files) unlinkat(directory->fd(), file.c_str(), 0);
-    rmdir(path.c_str());
-  }
-}
 
 // Writes `header` with its checksum at the start of a file.
 template <typename T>
@@ -174,7 +157,7 @@ absl::Status Publish(const std::string& from, const std::string& to) {
 }  // namespace
 
 absl::Status Log::Create(const std::string& bus_path, const std::string& name, const LogOptions& options) {
-  RemoveDead(bus_path);
+  RemoveLeftovers(bus_path);
   const std::string path = fmt::format("{}/{}", bus_path, name);
   for (;;) {
     const std::string making = fmt::format("{}/{}{}-{}", bus_path, kMakingPrefix, getpid(), Seam::MonotonicNow());

@@ -23,8 +23,8 @@ Log::Log(std::string path, platform::File directory, Control control, SleepPage 
       sleep_(std::move(sleep)),
       seed_(format::TopicSeed::Of(control_.header().header.uuid)),
       writable_(writable),
-      readable_(path_, uuid(), false, bus_errors),
-      writing_(path_, uuid(), true, bus_errors) {}
+      readable_(directory_, path_, uuid(), false, bus_errors),
+      writing_(directory_, path_, uuid(), true, bus_errors) {}
 
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(const std::string& path, bool writable, platform::BusErrors bus_errors) {
   LIBBUS_ASSIGN_OR_RETURN(platform::File directory, platform::OpenDirectory(path));
@@ -156,6 +156,13 @@ absl::StatusOr<SegmentPtr> Log::MakeSegment(uint64_t base, uint64_t size, uint32
 }
 
 absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size) {
+  auto next = MakeNext(segment, size);
+  // In a directory that was removed nothing can be made, for reasons that tell nobody anything.
+  if (!next.ok()) LIBBUS_RETURN_IF_ERROR(CheckStillThere());
+  return next;
+}
+
+absl::StatusOr<SegmentPtr> Log::MakeNext(const Segment& segment, uint64_t size) {
   const uint64_t normal = options().segment_size;
   // A record that is too large for a normal segment gets one of its own size plus a normal one's, so that small records
   // which overtake it there do not send it on.
@@ -181,6 +188,12 @@ absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size
     if ((*next)->Fits((*next)->first(), size)) return first;
     base = (*next)->end();
   }
+}
+
+absl::StatusOr<platform::LockFile> Log::OpenLocks() const {
+  auto locks = platform::LockFile::OpenAt(directory_, path_, "locks");
+  if (locks.status().code() == absl::StatusCode::kNotFound) LIBBUS_RETURN_IF_ERROR(CheckStillThere());
+  return locks;
 }
 
 absl::Status Log::CheckStillThere() const {

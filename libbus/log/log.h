@@ -15,6 +15,7 @@
 #include "libbus/log/segment.h"
 #include "libbus/log/sleep_page.h"
 #include "libbus/platform/file.h"
+#include "libbus/platform/ofd_lock.h"
 
 namespace libbus::log {
 
@@ -93,6 +94,9 @@ class Log {
   // NOT_FOUND: the topic was removed. FAILED_PRECONDITION: it was removed and made anew, or its mount went away.
   absl::Status CheckStillThere() const;
 
+  // A description of its own of the topic's locks file.
+  absl::StatusOr<platform::LockFile> OpenLocks() const;
+
   // The first record's position of the oldest segment.
   absl::StatusOr<uint64_t> First(SegmentStore& store);
 
@@ -100,6 +104,7 @@ class Log {
   Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable,
       platform::BusErrors bus_errors);
   uint32_t Epoch() const;
+  absl::StatusOr<SegmentPtr> MakeNext(const Segment& segment, uint64_t size);
 
   const std::string path_;
   const platform::File directory_;

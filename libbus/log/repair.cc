@@ -67,7 +67,8 @@ absl::Status CheckNobodyHasItOpen(const File& control, const std::string& path) 
 // One copied topic.
 class Adopter {
  public:
-  explicit Adopter(const std::string& path) : path_(path), store_(path, {}, false) {}
+  explicit Adopter(const std::string& path)
+      : path_(path), store_(directory_, path, {}, false, platform::BusErrors::kGuarded) {}
 
   absl::Status Run() {
     LIBBUS_ASSIGN_OR_RETURN(directory_, platform::OpenDirectory(path_));

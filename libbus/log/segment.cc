@@ -83,7 +83,7 @@ absl::StatusOr<SegmentPtr> SegmentStore::Open(uint64_t base) {
   SegmentPtr left;  // unmapped behind the lock
   const std::lock_guard lock(mutex_);
   if (SegmentPtr segment = Known(base)) return segment;
-  LIBBUS_ASSIGN_OR_RETURN(platform::File file, platform::OpenFile(PathOf(base), writable_));
+  LIBBUS_ASSIGN_OR_RETURN(platform::File file, platform::OpenFileAt(opened_, directory_, SegmentName(base), writable_));
   LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, Map(base, std::move(file), false));
   open_[base] = segment;
   left = std::exchange(recent_[turn_++ % recent_.size()], segment);
@@ -137,7 +137,7 @@ absl::StatusOr<SegmentPtr> SegmentStore::After(const Segment& segment) {
 }
 
 absl::StatusOr<std::vector<uint64_t>> SegmentStore::ListBases() const {
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(directory_));
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(opened_, directory_));
   std::vector<uint64_t> bases;
   for (const std::string& name : names) {
     if (const auto base = ParseName(name)) bases.push_back(*base);

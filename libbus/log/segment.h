@@ -82,9 +82,10 @@ std::string SegmentName(uint64_t base);
 // The segments of one topic as this process maps them, all for writing or all read-only. Thread-safe.
 class SegmentStore {
  public:
-  SegmentStore(std::string directory, const format::Uuid& uuid, bool writable,
-               platform::BusErrors bus_errors = platform::BusErrors::kGuarded)
-      : directory_(std::move(directory)), uuid_(uuid), writable_(writable), bus_errors_(bus_errors) {}
+  // `opened`, the topic's directory, outlives the store: what its path leads to may change.
+  SegmentStore(const platform::File& opened, std::string directory, const format::Uuid& uuid, bool writable,
+               platform::BusErrors bus_errors)
+      : opened_(opened), directory_(std::move(directory)), uuid_(uuid), writable_(writable), bus_errors_(bus_errors) {}
 
   // The segment with this base. NOT_FOUND: no such file. DATA_LOSS: damaged or truncated. UNIMPLEMENTED: newer.
   absl::StatusOr<SegmentPtr> Open(uint64_t base);
@@ -114,6 +115,7 @@ class SegmentStore {
   SegmentPtr KnownHolding(uint64_t position);
   absl::StatusOr<SegmentPtr> Map(uint64_t base, platform::File file, bool made_here);
 
+  const platform::File& opened_;
   const std::string directory_;
   const format::Uuid uuid_;
   const bool writable_;

@@ -17,8 +17,6 @@ using format::Word;
 using platform::LockFile;
 using platform::Seam;
 
-std::string LocksPath(const Log& log) { return log.path() + "/locks"; }
-
 // Makes the claims of `owner` from its floor to the tail gaps, then clears its floor. REQUIRES: the caller holds the
 // lock of that slot, got after its last holder died or released it.
 //
@@ -50,7 +48,7 @@ absl::Status ResolveSlot(Log& log, uint32_t owner) {
 // Takes the lock of a slot that looked free, resolves what its last holder left, and lets go: so nobody else can begin
 // to use the slot between the proof and the cleaning of its floor.
 void CleanSlot(Log& log, uint32_t owner) {
-  auto locks = LockFile::Open(LocksPath(log));
+  auto locks = log.OpenLocks();
   if (!locks.ok()) return;
   const auto taken = locks->TryExclusive(owner);
   if (taken.ok() && *taken) (void)ResolveSlot(log, owner);
@@ -73,7 +71,7 @@ bool EndClaim(const Log& log, const Place& place, Word reserved, uint8_t cause) 
 
 absl::StatusOr<SlotHold> SlotHold::Take(Log& log, const std::string& name) {
   SlotHold hold;
-  LIBBUS_ASSIGN_OR_RETURN(hold.locks_, LockFile::Open(LocksPath(log)));
+  LIBBUS_ASSIGN_OR_RETURN(hold.locks_, log.OpenLocks());
   for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) {
     LIBBUS_ASSIGN_OR_RETURN(const bool taken, hold.locks_.TryExclusive(owner));
     if (!taken) continue;

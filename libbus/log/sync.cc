@@ -175,6 +175,8 @@ absl::StatusOr<Ends> FindKnownEnds(Log& log) {
 
 absl::StatusOr<uint64_t> SyncOnce(Log& log) {
   LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
+  // In files that have no name any more nothing is durable.
+  LIBBUS_RETURN_IF_ERROR(log.CheckStillThere());
   const Control& control = log.control();
   // Read first: a sync that draws a higher number may end before this one looks again.
   const uint64_t done = control.sync_done().Read();
@@ -224,7 +226,7 @@ absl::Status AwaitSync(const Log& log, uint64_t ticket, uint64_t position, int64
 
 absl::StatusOr<std::unique_ptr<Syncer>> Syncer::Make(Log& log) {
   std::unique_ptr<Syncer> syncer(new Syncer(log));
-  LIBBUS_ASSIGN_OR_RETURN(syncer->locks_, platform::LockFile::Open(log.path() + "/locks"));
+  LIBBUS_ASSIGN_OR_RETURN(syncer->locks_, log.OpenLocks());
   return syncer;
 }
 

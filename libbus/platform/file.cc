@@ -19,13 +19,38 @@
 namespace libbus::platform {
 namespace {
 
-absl::StatusOr<File> Open(const std::string& path, int flags) {
+absl::StatusOr<File> OpenAt(int directory, const std::string& name, const std::string& path, int flags) {
   int fd;
   do {
-    fd = open(path.c_str(), flags | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return ErrnoStatus(errno, path, "cannot open");
   return File(fd);
+}
+
+absl::StatusOr<File> Open(const std::string& path, int flags) { return OpenAt(AT_FDCWD, path, path, flags); }
+
+// O_NONBLOCK: a FIFO put in the place of a file must not hang the opener.
+int FileFlags(bool writable) { return (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK; }
+
+absl::StatusOr<File> CheckRegular(File file, const std::string& path) {
+  struct stat info;
+  if (fstat(file.fd(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");
+  if (!S_ISREG(info.st_mode)) {
+    return absl::FailedPreconditionError(fmt::format("{}: not a regular file", path));
+  }
+  return file;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadNames(DIR* opened, const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opened, closedir);
+  if (dir == nullptr) return ErrnoStatus(errno, path, "cannot list");
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
 }
 
 // A file without a name in `directory`; where the file system has no such thing, one with a name nobody looks for.
@@ -82,14 +107,15 @@ void File::Close() {
 }
 
 absl::StatusOr<File> OpenFile(const std::string& path, bool writable) {
-  // O_NONBLOCK: a FIFO put in the place of a file must not hang the opener.
-  LIBBUS_ASSIGN_OR_RETURN(File file, Open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK));
-  struct stat info;
-  if (fstat(file.fd(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");
-  if (!S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(fmt::format("{}: not a regular file", path));
-  }
-  return file;
+  LIBBUS_ASSIGN_OR_RETURN(File file, Open(path, FileFlags(writable)));
+  return CheckRegular(std::move(file), path);
+}
+
+absl::StatusOr<File> OpenFileAt(const File& directory, const std::string& directory_path, const std::string& name,
+                                bool writable) {
+  const std::string path = directory_path + "/" + name;
+  LIBBUS_ASSIGN_OR_RETURN(File file, OpenAt(directory.fd(), name, path, FileFlags(writable)));
+  return CheckRegular(std::move(file), path);
 }
 
 absl::StatusOr<File> OpenDirectory(const std::string& path) { return Open(path, O_RDONLY | O_DIRECTORY); }
@@ -167,14 +193,15 @@ absl::Status SyncData(const File& file, std::string_view path) {
 }
 
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(path.c_str()), closedir);
-  if (dir == nullptr) return ErrnoStatus(errno, path, "cannot list");
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  return names;
+  return ReadNames(opendir(path.c_str()), path);
+}
+
+absl::StatusOr<std::vector<std::string>> ListDirectory(const File& directory, const std::string& path) {
+  // Opened anew: a description that is shared would share its place in the list as well.
+  LIBBUS_ASSIGN_OR_RETURN(File own, OpenAt(directory.fd(), ".", path, O_RDONLY | O_DIRECTORY));
+  DIR* const dir = fdopendir(own.fd());
+  if (dir != nullptr) own.Release();
+  return ReadNames(dir, path);
 }
 
 absl::Status CheckFileSystem(const File& directory, std::string_view path) {

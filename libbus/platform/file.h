@@ -42,6 +42,10 @@ class File {
 
 // A regular file, never through a symbolic link. Errors: see ErrnoStatus; FAILED_PRECONDITION if it is something else.
 absl::StatusOr<File> OpenFile(const std::string& path, bool writable);
+// The same for `name` in a directory that is open already, whatever its path leads to by now; `directory_path` is for
+// messages.
+absl::StatusOr<File> OpenFileAt(const File& directory, const std::string& directory_path, const std::string& name,
+                                bool writable);
 // A directory, never through a symbolic link in the last component.
 absl::StatusOr<File> OpenDirectory(const std::string& path);
 
@@ -68,6 +72,8 @@ absl::Status SyncData(const File& file, std::string_view path);
 
 // The names in a directory, unsorted, without "." and "..".
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
+// The same for one that is open already.
+absl::StatusOr<std::vector<std::string>> ListDirectory(const File& directory, const std::string& path);
 
 // FAILED_PRECONDITION for a file system whose mappings are not shared with other openers (NFS, FUSE, SMB, 9p, ...).
 absl::Status CheckFileSystem(const File& directory, std::string_view path);

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "libbus/platform/file.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
@@ -13,10 +12,13 @@ namespace libbus::platform {
 
 absl::StatusOr<LockFile> LockFile::Open(const std::string& path) {
   LIBBUS_ASSIGN_OR_RETURN(File file, OpenFile(path, true));
-  LockFile lock;
-  lock.fd_ = ForkClosedFd(file.Release());
-  lock.path_ = path;
-  return lock;
+  return LockFile(std::move(file), path);
+}
+
+absl::StatusOr<LockFile> LockFile::OpenAt(const File& directory, const std::string& directory_path,
+                                          const std::string& name) {
+  LIBBUS_ASSIGN_OR_RETURN(File file, OpenFileAt(directory, directory_path, name, true));
+  return LockFile(std::move(file), directory_path + "/" + name);
 }
 
 absl::StatusOr<bool> LockFile::Try(int type, int64_t byte) const {

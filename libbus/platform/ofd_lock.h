@@ -7,7 +7,9 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
+#include "libbus/platform/file.h"
 #include "libbus/platform/fork_guard.h"
 
 namespace libbus::platform {
@@ -19,6 +21,9 @@ class LockFile {
   LockFile() = default;
   // REQUIRES: the caller has checked that `path` is the locks file it means.
   static absl::StatusOr<LockFile> Open(const std::string& path);
+  // The same for `name` in a directory that is open already, whatever its path leads to by now.
+  static absl::StatusOr<LockFile> OpenAt(const File& directory, const std::string& directory_path,
+                                         const std::string& name);
 
   bool is_open() const { return fd_.is_open(); }
   int fd() const { return fd_.fd(); }
@@ -35,6 +40,7 @@ class LockFile {
   void Close() { fd_.Close(); }
 
  private:
+  LockFile(File file, std::string path) : fd_(file.Release()), path_(std::move(path)) {}
   absl::StatusOr<bool> Try(int type, int64_t byte) const;
 
   ForkClosedFd fd_;

@@ -71,7 +71,7 @@ int RealSeam::FutexWaitAny(std::span<const FutexWaiter> waiters, int64_t timeout
   const timespec until = ToTimespec(timeout_ns < 0 ? 0 : Now(CLOCK_MONOTONIC) + timeout_ns);
   const long result =
       syscall(SYS_futex_waitv, all, waiters.size(), 0, timeout_ns < 0 ? nullptr : &until, CLOCK_MONOTONIC);
-  return result < 0 ? -errno : 0;
+  return result < 0 ? -errno : static_cast<int>(result);
 #else
   (void)waiters, (void)timeout_ns;
   return -ENOSYS;

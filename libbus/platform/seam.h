@@ -47,7 +47,8 @@ struct RealSeam {
 
   // --- futex; `timeout_ns` < 0: none. Return 0 or -errno. Bound() may lengthen the bounds of bounded sleeps ---
   static int FutexWait(const void* word, uint32_t expected, int64_t timeout_ns, bool shared);
-  // Sleeps on all of them (at most kMaxFutexWaiters) at once; -ENOSYS where the kernel cannot.
+  // Sleeps on all of them (at most kMaxFutexWaiters) at once. Returns which one was woken; -ENOSYS where the kernel
+  // cannot.
   static int FutexWaitAny(std::span<const FutexWaiter> waiters, int64_t timeout_ns);
   static int FutexWake(const void* word, int count, bool shared);
   static int64_t Bound(int64_t bound_ns) { return bound_ns; }

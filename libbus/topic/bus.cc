@@ -13,6 +13,7 @@
 
 #include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
+#include "libbus/log/remove.h"
 #include "libbus/platform/file.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
@@ -248,6 +249,16 @@ absl::StatusOr<Topic> Bus::OpenTopic(std::string_view name, const TopicOptions& 
   LIBBUS_RETURN_IF_ERROR(topic->CheckOptions(options, wanted));
   LIBBUS_RETURN_IF_ERROR(topic->Attach());
   return Topic(std::move(topic));
+}
+
+absl::Status Bus::RemoveTopic(std::string_view name) {
+  LIBBUS_RETURN_IF_ERROR(CheckTopicName(name));
+  const std::string path = impl_->path + "/" + std::string(name);
+  if (impl_->options.read_only) {
+    return absl::FailedPreconditionError(fmt::format("{}: the bus is open read-only: topics cannot be removed", path));
+  }
+  if (!platform::IdentifyPath(path).ok()) return absl::NotFoundError(fmt::format("{}: no such topic", path));
+  return log::RemoveTopic(impl_->path, std::string(name));
 }
 
 absl::StatusOr<std::vector<std::string>> Bus::ListTopics() const {

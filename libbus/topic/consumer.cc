@@ -100,6 +100,7 @@ ConsumerImpl::~ConsumerImpl() {
 absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr<TopicImpl> topic,
                                                                  const ConsumerOptions& options) {
   LIBBUS_RETURN_IF_ERROR(topic->CheckFork());
+  LIBBUS_RETURN_IF_ERROR(topic->log().CheckStillThere());
   if (options.limit == Limit::kDurable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic->log()));
   // The end first: what is committed between the two lies outside.
   LIBBUS_ASSIGN_OR_RETURN(const std::optional<uint64_t> to, EndOf(topic->log(), options.to));
@@ -181,7 +182,7 @@ absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   std::optional<int64_t> deadline;
   for (;;) {
-    LIBBUS_RETURN_IF_ERROR(ReadOne(out_));
+    if (!std::exchange(peeked_, false)) LIBBUS_RETURN_IF_ERROR(ReadOne(out_));
     if (out_.found) return absl::StatusOr<RecordView>(absl::in_place, ViewKey(), out_.item, out_.sequence, epoch_);
     if (!deadline) deadline = DeadlineAfter(timeout);
     // The word is looked at again with the limit: it may be final, and wait for nothing but a sync.
@@ -194,7 +195,7 @@ absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
   RecordBatch batch;
   while (batch.size() < max) {
     if (pinned_.empty() || pinned_.back() != reader_.segment()) pinned_.push_back(reader_.segment());
-    const absl::Status status = ReadOne(out_);
+    const absl::Status status = std::exchange(peeked_, false) ? absl::OkStatus() : ReadOne(out_);
     if (!status.ok() && batch.empty()) return status;
     if (!status.ok()) pending_ = status;
     if (!status.ok() || (!out_.found && !batch.empty())) break;
@@ -220,8 +221,33 @@ absl::Status ConsumerImpl::Seek(From from) {
   log::Reader reader = *std::move(sought);
   hand_out_gap_ = InsideGap(reader, from);
   reader_ = std::move(reader);
+  peeked_ = false;
   waiter_.Progress();
   return absl::OkStatus();
+}
+
+bool ConsumerImpl::Ready() {
+  if (peeked_ || !pending_.ok()) return true;
+  pending_ = topic_->CheckFork();
+  if (!pending_.ok()) return true;
+  // A view that was handed out may lie in the segment that is left here.
+  if (pinned_.empty() || pinned_.back() != reader_.segment()) pinned_.push_back(reader_.segment());
+  pending_ = ReadOne(out_);
+  peeked_ = pending_.ok() && out_.found;
+  return peeked_ || !pending_.ok();
+}
+
+std::optional<Waiter::Sleep> ConsumerImpl::PrepareSleep() {
+  return BeyondLimit() ? waiter_.PrepareSleepForSync(reader_) : waiter_.PrepareSleep(reader_);
+}
+
+void ConsumerImpl::AfterSleep(bool woken) {
+  if (BeyondLimit()) {
+    pending_ = waiter_.LookForSync(reader_);
+    return;
+  }
+  waiter_.PassOn(reader_);
+  pending_ = waiter_.LookWhereDue(reader_, woken);
 }
 
 }  // namespace internal

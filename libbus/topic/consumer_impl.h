@@ -27,8 +27,18 @@ class ConsumerImpl {
   absl::StatusOr<RecordView> Next(absl::Duration timeout);
   absl::StatusOr<RecordBatch> Poll(size_t max);
   absl::Status Seek(From from);
-  Position position() const { return {reader_.position()}; }
+  Position position() const { return {peeked_ ? out_.item.position : reader_.position()}; }
   void Interrupt() { waiter_.Interrupt(); }
+
+  // For a wait on many topics (topic/wait_any.cc).
+  // True: the next Next() or Poll() returns at once, with what this has found. Views stay as they are.
+  bool Ready();
+  // Cheap: false where Ready() would say the same as before.
+  bool MayBeReady() const { return BeyondLimit() ? false : !reader_.Pending(); }
+  std::optional<Waiter::Sleep> PrepareSleep();
+  void AfterSleep(bool woken);
+  Waiter& waiter() { return waiter_; }
+  int64_t Patience() { return waiter_.Patience(reader_); }
   absl::Status& status() { return status_; }
 
  private:
@@ -63,6 +73,7 @@ class ConsumerImpl {
   std::optional<uint64_t> to_;
   Waiter waiter_;
   ViewEpoch* epoch_;
+  bool peeked_ = false;                  // out_ was found by Ready(), and is to be handed out
   Handout out_;                          // here and not in each call, which would clear it
   std::vector<log::SegmentPtr> pinned_;  // of the views handed out, where the reader has gone on
   bool hand_out_gap_ = false;            // the next gap is handed out whatever gaps_ says: somebody asked for its place

@@ -130,7 +130,9 @@ absl::StatusOr<TopicStats> TopicImpl::Stats() {
 
 absl::Status TopicImpl::PrepareAhead() {
   LIBBUS_RETURN_IF_ERROR(CheckWritable());
-  return bus_->health.Note(name_, WorkKind::kPrepare, log::PrepareAhead(*log_));
+  absl::Status status = log_->CheckStillThere();
+  if (status.ok()) status = log::PrepareAhead(*log_);
+  return bus_->health.Note(name_, WorkKind::kPrepare, std::move(status));
 }
 
 absl::Status TopicImpl::LookAfterClaims() {

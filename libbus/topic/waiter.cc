@@ -72,9 +72,11 @@ absl::Status Waiter::Wait(log::Reader& reader, int64_t deadline) {
   }
   flowing_ = false;
   if (now < deadline && now < look_at_ && wait_ != libbus::Wait::kSpin) {
-    Park(reader, std::min(deadline, look_at_));
+    const bool woken = Park(reader, std::min(deadline, look_at_));
     if (!reader.Pending()) return absl::OkStatus();
     now = Seam::MonotonicNow();
+    // Woken for nothing that stands in the log: the topic was removed, perhaps.
+    if (woken) look_at_ = now;
   }
   if (now >= look_at_) LIBBUS_RETURN_IF_ERROR(LookAround(reader, now));
   if (interrupted_.Take()) return absl::CancelledError("interrupted");
@@ -84,11 +86,8 @@ absl::Status Waiter::Wait(log::Reader& reader, int64_t deadline) {
 absl::Status Waiter::WaitForSync(const log::Reader& reader, int64_t deadline) {
   if (interrupted_.Take()) return absl::CancelledError("interrupted");
   flowing_ = false;
-  const log::Control& control = topic_.log().control();
-  // A sync that ends behind this read changes the word.
-  const uint64_t seen = control.sync_event().Read();
-  const uint32_t calm = event_.Read();
-  if (interrupted_.Read() || topic_.Durable().offset > reader.position()) return absl::OkStatus();
+  const auto sleep = PrepareSleepForSync(reader);
+  if (!sleep) return absl::OkStatus();
   const int64_t now = Seam::MonotonicNow();
   if (now >= deadline) {
     return absl::DeadlineExceededError(fmt::format("{}: nothing durable at {} in time (committed records may be there)",
@@ -97,10 +96,8 @@ absl::Status Waiter::WaitForSync(const log::Reader& reader, int64_t deadline) {
   if (sync_look_at_ == 0) sync_look_at_ = now + Seam::Bound(kFirstBound);
   const int64_t bound = wait_ == libbus::Wait::kSpin ? 0 : std::min(deadline - now, Seam::Bound(kLastBound));
   if (bound > 0) {
-    const FutexWaiter waiters[] = {{control.sync_event().futex(), static_cast<uint32_t>(seen), true},
-                                   {event_.futex(), calm, false}};
-    if (Seam::FutexWaitAny(waiters, bound) == -ENOSYS) {
-      Seam::FutexWait(waiters[0].word, waiters[0].expected, std::min(bound, kLastBound), true);
+    if (Seam::FutexWaitAny(*sleep, bound) == -ENOSYS) {
+      Seam::FutexWait(sleep->front().word, sleep->front().expected, std::min(bound, kLastBound), true);
     }
   }
   // Whether a sync has ended or not: one that stops at the claim of a dead producer changes nothing here.
@@ -140,27 +137,64 @@ bool Waiter::Poll(const log::Reader& reader, int64_t until) const {
   return false;
 }
 
-void Waiter::Park(const log::Reader& reader, int64_t until) {
+std::optional<Waiter::Sleep> Waiter::PrepareSleep(const log::Reader& reader) {
   const uint32_t calm = event_.Read();
-  if (interrupted_.Read()) return;
+  if (interrupted_.Read()) return std::nullopt;
   const log::SleepPage& page = topic_.log().sleep();
   // SYNC POINT: sleeper woken. The mark is raised before the kernel compares the word.
   page.mark().Raise(reader.position());
   const platform::RecordWordView word = reader.place().segment->view(reader.position());
   // Read here: the word that was read last may be another's, if a limit stood before this one.
   const Word waited = reader.place().Read();
-  if (!waited.is_free() && waited.state() != format::State::kReserved) return;
-  const auto expected = static_cast<uint32_t>(waited.bits());
+  if (!waited.is_free() && waited.state() != format::State::kReserved) return std::nullopt;
+  return Sleep{{{word.futex(), static_cast<uint32_t>(waited.bits()), true}, {event_.futex(), calm, false}}};
+}
+
+std::optional<Waiter::Sleep> Waiter::PrepareSleepForSync(const log::Reader& reader) const {
+  const log::Control& control = topic_.log().control();
+  // A sync that ends behind this read changes the word.
+  const uint64_t seen = control.sync_event().Read();
+  const uint32_t calm = event_.Read();
+  if (interrupted_.Read() || topic_.Durable().offset > reader.position()) return std::nullopt;
+  return Sleep{{{control.sync_event().futex(), static_cast<uint32_t>(seen), true}, {event_.futex(), calm, false}}};
+}
+
+void Waiter::PassOn(const log::Reader& reader) const {
+  if (reader.Pending()) return;
+  Seam::FutexWake(reader.place().segment->view(reader.position()).futex(), 1, true);
+}
+
+absl::Status Waiter::LookWhereDue(log::Reader& reader, bool woken) {
+  flowing_ = false;
+  const int64_t now = StuckNow(reader);
+  return reader.Pending() && (woken || now >= look_at_) ? LookAround(reader, now) : absl::OkStatus();
+}
+
+int64_t Waiter::Patience(const log::Reader& reader) {
+  const int64_t now = StuckNow(reader);
+  return std::max(look_at_ - now, int64_t{0});
+}
+
+std::optional<int64_t> Waiter::spin() const {
+  if (wait_ == libbus::Wait::kSpin) return std::nullopt;
+  return wait_ == libbus::Wait::kPark ? 0 : spin_;
+}
+
+bool Waiter::Park(const log::Reader& reader, int64_t until) {
+  const auto sleep = PrepareSleep(reader);
+  if (!sleep) return false;
   const int64_t now = Seam::MonotonicNow();
-  if (now >= until) return;
+  if (now >= until) return false;
   const int64_t timeout = until == std::numeric_limits<int64_t>::max() ? -1 : until - now;
-  const FutexWaiter waiters[] = {{word.futex(), expected, true}, {event_.futex(), calm, false}};
-  if (Seam::FutexWaitAny(waiters, timeout) == -ENOSYS) {
+  int result = Seam::FutexWaitAny(*sleep, timeout);
+  if (result == -ENOSYS) {
     // Without futex_waitv an interrupt that comes just now is seen when the bound expires.
-    Seam::FutexWait(word.futex(), expected, timeout < 0 ? kLastBound : std::min(timeout, kLastBound), true);
+    const FutexWaiter& word = sleep->front();
+    result = Seam::FutexWait(word.word, word.expected, timeout < 0 ? kLastBound : std::min(timeout, kLastBound), true);
   }
   // Committers wake one. Whoever comes back from a sleep passes it on, if the word he slept on is final.
-  if (!reader.Pending()) Seam::FutexWake(word.futex(), 1, true);
+  PassOn(reader);
+  return result == 0;
 }
 
 absl::Status Waiter::LookAround(log::Reader& reader, int64_t now) {

@@ -5,6 +5,7 @@
 
 #include <absl/status/status.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -12,6 +13,7 @@
 #include "libbus/log/slot.h"
 #include "libbus/options.h"
 #include "libbus/platform/local_word.h"
+#include "libbus/platform/seam.h"
 #include "libbus/topic/topic_impl.h"
 
 namespace libbus::internal {
@@ -39,6 +41,22 @@ class Waiter {
   // For who does not wait: looks around when that is due.
   absl::Status Idle(log::Reader& reader);
 
+  // For a wait on many topics (topic/wait_any.cc), which does the sleeping.
+  // The words on which a sleep for this reader is one; nothing: something has happened already.
+  using Sleep = std::array<platform::FutexWaiter, 2>;
+  std::optional<Sleep> PrepareSleep(const log::Reader& reader);
+  std::optional<Sleep> PrepareSleepForSync(const log::Reader& reader) const;
+  // Behind each sleep: wakes the next one who sleeps on that word, if it is final.
+  void PassOn(const log::Reader& reader) const;
+  // Behind each sleep as well: looks around where that is due, or where somebody woke for no change of the word.
+  absl::Status LookWhereDue(log::Reader& reader, bool woken);
+  // The longest sleep, ns.
+  int64_t Patience(const log::Reader& reader);
+  // ns; nothing: polls for ever; zero: does not poll.
+  std::optional<int64_t> spin() const;
+  bool TakeInterrupt() { return interrupted_.Take(); }
+  bool Interrupted() const { return interrupted_.Read(); }
+
   // Any thread, and signal handlers.
   void Interrupt();
 
@@ -47,7 +65,8 @@ class Waiter {
   int64_t StuckNow(const log::Reader& reader);
   // True: the word changed.
   bool Poll(const log::Reader& reader, int64_t until) const;
-  void Park(const log::Reader& reader, int64_t until);
+  // True: woken, not timed out.
+  bool Park(const log::Reader& reader, int64_t until);
   // What is due when a word did not change for a while: repair, ask for help, see whether the topic is still there.
   absl::Status LookAround(log::Reader& reader, int64_t now);
   // The word where the reader stands is RESERVED: looks whether its owner lives, or asks somebody who may.

@@ -41,5 +41,18 @@ TEST_F(TopicCommandTest, ASizeOutOfBoundsIsAnErrorAndMakesNothing) {
   EXPECT_EQ(Out({"ls"}), "");
 }
 
+TEST_F(TopicCommandTest, RemovesWhatItIsToldToTwice) {
+  Out({"topic", "create", "t"});
+  const Result asked = Run({"topic", "rm", "t"});
+  EXPECT_EQ(asked.code, 2);
+  EXPECT_NE(asked.err.find("deletes every record of topic t"), std::string::npos) << asked.err;
+  EXPECT_EQ(Out({"ls"}), "t\n");
+  EXPECT_EQ(Out({"topic", "rm", "t", "--yes"}), "");
+  EXPECT_EQ(Out({"ls"}), "");
+  const Result gone = Run({"topic", "rm", "t", "--yes"});
+  EXPECT_EQ(gone.code, 1);
+  EXPECT_NE(gone.err.find("no such topic"), std::string::npos) << gone.err;
+}
+
 }  // namespace
 }  // namespace libbus::test

@@ -56,6 +56,36 @@ TEST(Hello, SaysWhatIsWrong) {
   EXPECT_EQ(RunToEnd("hello_publish", {}).exit_code, 2);
 }
 
+TEST(ManyTopics, OneWaitFollowsAll) {
+  const TempDir dir;
+  const std::string path = dir / "bus";
+  Program follower("follow_many", {path, "orders", "payments", "greetings"});
+  RunToEnd("hello_publish", {path}, "good morning\n");
+  EXPECT_EQ(follower.Line(), "greetings good morning");
+  auto bus = libbus::Bus::Open(path);
+  ASSERT_TRUE(bus.ok()) << bus.status();
+  for (const char* name : {"orders", "payments"}) {
+    auto topic = bus->OpenTopic(name, {.create = true});
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    ASSERT_TRUE(topic->NewProducer()->Publish("first").ok());
+    EXPECT_EQ(follower.Line(), std::string(name) + " first");
+  }
+  for (const char* name : {"orders", "payments", "greetings"}) EXPECT_TRUE(bus->RemoveTopic(name).ok());
+  const Ended ended = follower.Wait();
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_NE(ended.errors.find("removed while it was open"), std::string::npos) << ended.errors;
+}
+
+TEST(ManyTopics, AnInterruptEndsIt) {
+  const TempDir dir;
+  const std::string path = dir / "bus";
+  Program follower("follow_many", {path, "greetings", "others"});
+  RunToEnd("hello_publish", {path}, "one\n");
+  EXPECT_EQ(follower.Line(), "greetings one");  // it is in its loop
+  follower.Signal(SIGINT);
+  EXPECT_EQ(follower.Wait().exit_code, 130);
+}
+
 TEST(Claim, CommitsLessThanItClaimed) {
   const TempDir dir;
   const Ended ended = RunToEnd("claim", {dir / "bus"});

@@ -9,7 +9,7 @@
 namespace bustool {
 
 void AddInitCommand(CLI::App& app, Tool& tool);
-void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, topic ls, ls
+void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, topic ls, topic rm, ls
 void AddPubCommand(CLI::App& app, Tool& tool);
 void AddCatCommand(CLI::App& app, Tool& tool);  // cat, tail
 void AddDumpCommand(CLI::App& app, Tool& tool);

@@ -76,6 +76,28 @@ int List(const Tool& tool) {
   return kOk;
 }
 
+int Remove(const Tool& tool, const std::string& name, bool yes) {
+  auto bus = tool.OpenBus(false);
+  BUS_FAIL_IF_ERROR(bus.status());
+  BUS_FAIL_IF_ERROR(bus->PathOf(name).status());
+  if (!yes) {
+    return Tool::Fail(UsageError(fmt::format(
+        "topic rm: this deletes every record of topic {} in {}: say --yes if that is meant", name, bus->path())));
+  }
+  BUS_FAIL_IF_ERROR(bus->RemoveTopic(name));
+  tool.Detail(fmt::format("{}/{}: removed", bus->path(), name));
+  return kOk;
+}
+
+void AddRemove(CLI::App& topic, Tool& tool) {
+  auto name = std::make_shared<std::string>();
+  auto yes = std::make_shared<bool>(false);
+  CLI::App* remove = Tool::AddCommand(topic, "rm", "remove a topic and all its records", "bus topic rm orders --yes");
+  remove->add_option("T", *name, "the topic")->required();
+  remove->add_flag("--yes", *yes, "yes, delete every record; nothing is asked");
+  tool.OnRun(remove, [&tool, name, yes] { return Remove(tool, *name, *yes); });
+}
+
 void AddCreate(CLI::App& topic, Tool& tool) {
   auto options = std::make_shared<CreateOptions>();
   CLI::App* create = Tool::AddCommand(topic, "create", "make a topic", "bus topic create orders --segment-size 256M");
@@ -99,9 +121,10 @@ void AddList(CLI::App& app, Tool& tool, const std::string& example) {
 }  // namespace
 
 void AddTopicCommand(CLI::App& app, Tool& tool) {
-  CLI::App* topic = Tool::AddCommand(app, "topic", "make and list topics", "bus topic create orders");
+  CLI::App* topic = Tool::AddCommand(app, "topic", "make, list and remove topics", "bus topic create orders");
   AddCreate(*topic, tool);
   AddList(*topic, tool, "bus topic ls");
+  AddRemove(*topic, tool);
   AddList(app, tool, "bus --bus orders.bus ls");
 }
 
