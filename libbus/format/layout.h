@@ -41,7 +41,7 @@ static_assert(offsetof(FileHeader, compatible) == 12);
 static_assert(offsetof(FileHeader, cause) == 14);
 static_assert(offsetof(FileHeader, uuid) == 16);
 
-// The magics read as text in a hex dump: "libbusID", "libbusCT", "libbusLK", "libbusSP", "libbusSG".
+// The magics read as text in a hex dump: "libbusID", "libbusCT", "libbusLK", "libbusSP", "libbusSG", "libbusCU", ....
 inline constexpr uint64_t Magic(char a, char b) {
   return uint64_t{'l'} | uint64_t{'i'} << 8 | uint64_t{'b'} << 16 | uint64_t{'b'} << 24 | uint64_t{'u'} << 32 |
          uint64_t{'s'} << 40 | static_cast<uint64_t>(a) << 48 | static_cast<uint64_t>(b) << 56;
@@ -52,9 +52,10 @@ inline constexpr uint64_t kLocksMagic = Magic('L', 'K');
 inline constexpr uint64_t kSleepMagic = Magic('S', 'P');
 inline constexpr uint64_t kSegmentMagic = Magic('S', 'G');
 inline constexpr uint64_t kSyncFailedMagic = Magic('S', 'F');
-// Kept for files that later versions add: the index, and BUS/TOPIC/cursors/NAME.
-inline constexpr uint64_t kIndexMagic = Magic('I', 'X');
 inline constexpr uint64_t kCursorMagic = Magic('C', 'U');
+inline constexpr uint64_t kCursorLockMagic = Magic('C', 'L');
+// Kept for a file that a later version adds: the index.
+inline constexpr uint64_t kIndexMagic = Magic('I', 'X');
 
 // --- BUS/bus: the identity -------------------------------------------------------------------------------------------
 struct BusFile {
@@ -300,6 +301,53 @@ static_assert(offsetof(SyncFailedFile, base) == 32);
 static_assert(offsetof(SyncFailedFile, time) == 40);
 static_assert(offsetof(SyncFailedFile, error) == 48);
 static_assert(offsetof(SyncFailedFile, checksum) == 60);
+
+// --- BUS/TOPIC/cursors/NAME: a named read position -------------------------------------------------------------------
+// page 0   CursorHeader             written once, when the cursor is made
+// page 1   CursorRecord, copy A     two checksummed copies with a counter: the valid one with the higher counter holds.
+// page 2   CursorRecord, copy B     What is not synced goes to the copy that is not the one known to be on disk
+struct CursorHeader {
+  FileHeader header;
+  int64_t created;         // ns since 1970
+  uint8_t reserved[4052];  // 0
+  uint32_t checksum;
+};
+static_assert(sizeof(CursorHeader) == kPageSize);
+static_assert(offsetof(CursorHeader, created) == 32);
+static_assert(offsetof(CursorHeader, checksum) == 4092);
+
+inline constexpr uint64_t kUnknownSequence = UINT64_MAX;
+struct CursorRecord {
+  uint64_t counter;   // of commits; 0: never written
+  uint64_t position;  // where the next record will be read
+  uint64_t sequence;  // its ordinal, or kUnknownSequence
+  int64_t time;       // of the commit, ns since 1970
+  uint32_t epoch;     // in which the ordinal was counted: in another one it may be another
+  uint32_t checksum;  // see format/cursor.h
+};
+static_assert(sizeof(CursorRecord) == 40);
+static_assert(offsetof(CursorRecord, position) == 8);
+static_assert(offsetof(CursorRecord, sequence) == 16);
+static_assert(offsetof(CursorRecord, time) == 24);
+static_assert(offsetof(CursorRecord, epoch) == 32);
+static_assert(offsetof(CursorRecord, checksum) == 36);
+
+inline constexpr uint64_t kCursorCopyOffset[2] = {4096, 8192};
+inline constexpr uint64_t kCursorSize = 12288;
+
+// --- BUS/TOPIC/cursors/NAME.lock: the lock on its first byte matters; the rest is for people -------------------------
+inline constexpr int64_t kCursorByte = 0;  // write lock: the consumer that holds the cursor
+struct CursorLockFile {
+  FileHeader header;
+  uint64_t pid;   // in the holder's own pid namespace: for people, never for proof
+  int64_t since;  // ns since 1970
+  uint8_t reserved[12];
+  uint32_t checksum;
+};
+static_assert(sizeof(CursorLockFile) == 64);
+static_assert(offsetof(CursorLockFile, pid) == 32);
+static_assert(offsetof(CursorLockFile, since) == 40);
+static_assert(offsetof(CursorLockFile, checksum) == 60);
 
 // Lengths.
 inline constexpr uint64_t kMaxLength = 0xFFFFFFFF;  // of attributes, payload and slack together

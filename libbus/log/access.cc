@@ -8,9 +8,9 @@
 #include "libbus/platform/status.h"
 
 namespace libbus::log {
+namespace {
 
-absl::Status SetDirectoryMode(const platform::File& directory, const std::string& path, uint8_t access) {
-  const uint32_t mode = ModesOf(access).directory;
+absl::Status SetMode(const platform::File& directory, const std::string& path, uint32_t mode) {
   if (fchmod(directory.fd(), mode) != 0) return platform::ErrnoStatus(errno, path, "cannot set the mode");
   struct stat info;
   if (fstat(directory.fd(), &info) != 0) return platform::ErrnoStatus(errno, path, "cannot stat");
@@ -20,6 +20,16 @@ absl::Status SetDirectoryMode(const platform::File& directory, const std::string
       "{}: belongs to group {}, of which you are no member, so its files would not get that group: join it, or chgrp "
       "the directory",
       path, info.st_gid));
+}
+
+}  // namespace
+
+absl::Status SetDirectoryMode(const platform::File& directory, const std::string& path, uint8_t access) {
+  return SetMode(directory, path, ModesOf(access).directory);
+}
+
+absl::Status SetCursorsMode(const platform::File& directory, const std::string& path, uint8_t access) {
+  return SetMode(directory, path, ModesOf(access).cursors);
 }
 
 }  // namespace libbus::log

@@ -18,6 +18,7 @@
 
 #include "libbus/format/control.h"
 #include "libbus/log/access.h"
+#include "libbus/log/cursor_directory.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/log.h"
 #include "libbus/log/remove.h"
@@ -67,6 +68,7 @@ class Maker {
     LIBBUS_RETURN_IF_ERROR(SetDirectoryMode(directory_, path_, options_.access));
     LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity locks, MakeLocks());
     LIBBUS_RETURN_IF_ERROR(MakeSleep());
+    LIBBUS_RETURN_IF_ERROR(MakeCursorsDirectory(directory_, path_, options_.access));
     LIBBUS_RETURN_IF_ERROR(MakeControl(locks));
     return PrepareSegment(directory_, path_, uuid_, 0, options_.segment_size, 1, 0, options_.access).status();
   }
@@ -77,6 +79,7 @@ class Maker {
          {std::string("locks"), std::string("sleep"), std::string("control"), SegmentName(0)}) {
       unlinkat(directory_.fd(), name.c_str(), 0);
     }
+    unlinkat(directory_.fd(), "cursors", AT_REMOVEDIR);
     rmdir(path_.c_str());
   }
 

@@ -120,6 +120,11 @@ absl::StatusOr<File> OpenFileAt(const File& directory, const std::string& direct
 
 absl::StatusOr<File> OpenDirectory(const std::string& path) { return Open(path, O_RDONLY | O_DIRECTORY); }
 
+absl::StatusOr<File> OpenDirectoryAt(const File& directory, const std::string& directory_path,
+                                     const std::string& name) {
+  return OpenAt(directory.fd(), name, directory_path + "/" + name, O_RDONLY | O_DIRECTORY);
+}
+
 absl::StatusOr<FileIdentity> Identify(const File& file, std::string_view path) {
   struct stat info;
   if (fstat(file.fd(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");
@@ -151,15 +156,8 @@ absl::StatusOr<size_t> ReadAt(const File& file, std::string_view path, uint64_t 
 }
 
 absl::Status WriteAt(const File& file, std::string_view path, uint64_t offset, const void* from, size_t size) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t n =
-        pwrite(file.fd(), static_cast<const char*>(from) + done, size - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, path, fmt::format("cannot write at {}", offset + done));
-    done += static_cast<size_t>(n);
-  }
-  return absl::OkStatus();
+  const int error = Seam::Write(file.fd(), offset, from, size);
+  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, path, fmt::format("cannot write at {}", offset));
 }
 
 absl::StatusOr<File> CreateWhole(const File& directory, const std::string& directory_path, const std::string& name,

@@ -48,6 +48,7 @@ absl::StatusOr<File> OpenFileAt(const File& directory, const std::string& direct
                                 bool writable);
 // A directory, never through a symbolic link in the last component.
 absl::StatusOr<File> OpenDirectory(const std::string& path);
+absl::StatusOr<File> OpenDirectoryAt(const File& directory, const std::string& directory_path, const std::string& name);
 
 absl::StatusOr<FileIdentity> Identify(const File& file, std::string_view path);
 absl::StatusOr<uint64_t> FileSize(const File& file, std::string_view path);

@@ -90,6 +90,15 @@ int64_t RealSeam::PreciseRealtimeNow() { return Now(CLOCK_REALTIME); }
 int RealSeam::Sync(int fd) { return Errno(fsync(fd)); }
 int RealSeam::DataSync(int fd) { return Errno(fdatasync(fd)); }
 
+int RealSeam::Write(int fd, uint64_t offset, const void* from, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = pwrite(fd, static_cast<const char*>(from) + done, size - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno != EINTR) return errno;
+    if (n > 0) done += static_cast<size_t>(n);
+  }
+  return 0;
+}
+
 int RealSeam::Allocate(int fd, uint64_t size) {
   // Past RLIMIT_FSIZE fallocate raises SIGXFSZ, whose default kills the process.
   const SignalBlocker blocker(SIGXFSZ);

@@ -146,7 +146,8 @@ class RecoverKillTest : public testing::Test {
   void ExpectTidy() const {
     for (const auto& entry : fs::directory_iterator(bus_ + "/t")) {
       const std::string name = entry.path().filename();
-      const bool known = name == "control" || name == "locks" || name == "sleep" || name.ends_with(".seg");
+      const bool known =
+          name == "control" || name == "locks" || name == "sleep" || name == "cursors" || name.ends_with(".seg");
       EXPECT_TRUE(known) << name;
     }
   }

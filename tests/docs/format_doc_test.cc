@@ -97,6 +97,15 @@ Structs CompiledStructs() {
   all["SleepFile"] = {sizeof(SleepFile),
                       {FIELD(SleepFile, header), FIELD(SleepFile, reserved0), FIELD(SleepFile, checksum),
                        FIELD(SleepFile, mark), FIELD(SleepFile, help), FIELD(SleepFile, reserved)}};
+  all["CursorHeader"] = {sizeof(CursorHeader),
+                         {FIELD(CursorHeader, header), FIELD(CursorHeader, created), FIELD(CursorHeader, reserved),
+                          FIELD(CursorHeader, checksum)}};
+  all["CursorRecord"] = {sizeof(CursorRecord),
+                         {FIELD(CursorRecord, counter), FIELD(CursorRecord, position), FIELD(CursorRecord, sequence),
+                          FIELD(CursorRecord, time), FIELD(CursorRecord, epoch), FIELD(CursorRecord, checksum)}};
+  all["CursorLockFile"] = {sizeof(CursorLockFile),
+                           {FIELD(CursorLockFile, header), FIELD(CursorLockFile, pid), FIELD(CursorLockFile, since),
+                            FIELD(CursorLockFile, reserved), FIELD(CursorLockFile, checksum)}};
   return all;
 }
 
@@ -251,7 +260,7 @@ TEST(FormatDocTest, Magics) {
   for (const auto& [magic, file] : Table("magic")) documented.push_back(magic);
   std::vector<std::string> compiled;
   for (uint64_t magic : {kBusMagic, kControlMagic, kLocksMagic, kSleepMagic, kSegmentMagic, kIndexMagic, kCursorMagic,
-                         kSyncFailedMagic}) {
+                         kCursorLockMagic, kSyncFailedMagic}) {
     compiled.emplace_back(reinterpret_cast<const char*>(&magic), 8);
   }
   EXPECT_EQ(documented, compiled);

@@ -93,6 +93,7 @@ class Recovery : public testing::Test {
   std::map<std::string, std::string> Snapshot() const {
     std::map<std::string, std::string> files;
     for (const auto& entry : std::filesystem::directory_iterator(bus_ + "/t")) {
+      if (entry.is_directory()) continue;
       std::ifstream file(entry.path(), std::ios::binary);
       files[entry.path().filename()] = {std::istreambuf_iterator<char>(file), {}};
     }

@@ -134,6 +134,7 @@ struct Modes {
   uint32_t directory;
   uint32_t file;
   uint32_t sleep;
+  uint32_t cursors;
 };
 
 class AccessModes : public AccessTest, public testing::WithParamInterface<Modes> {};
@@ -154,6 +155,7 @@ TEST_P(AccessModes, WhateverTheUmask) {
     EXPECT_EQ(ModeOf(In("control")), modes.file);
     EXPECT_EQ(ModeOf(In("locks")), 0600u);
     EXPECT_EQ(ModeOf(In("sleep")), modes.sleep);
+    EXPECT_EQ(ModeOf(In("cursors")), modes.cursors);
     for (uint64_t base = 0; base < 3 * kSegmentSize; base += kSegmentSize) EXPECT_EQ(ModeOf(Segment(base)), modes.file);
     if (modes.access == Access::kGroup) {
       for (const std::string& path : {path_ + "/bus", In("control"), In("sleep"), Segment(0), Segment(kSegmentSize)}) {
@@ -165,9 +167,9 @@ TEST_P(AccessModes, WhateverTheUmask) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AccessModes,
-                         testing::Values(Modes{Access::kOwner, 0700, 0600, 0600},
-                                         Modes{Access::kGroup, 02750, 0640, 0660},
-                                         Modes{Access::kWorld, 0755, 0644, 0666}));
+                         testing::Values(Modes{Access::kOwner, 0700, 0600, 0600, 0700},
+                                         Modes{Access::kGroup, 02750, 0640, 0660, 03770},
+                                         Modes{Access::kWorld, 0755, 0644, 0666, 01777}));
 
 TEST_F(AccessTest, IsFixedWhenTheBusIsMade) {
   { Topic topic = Make(Access::kWorld); }

@@ -51,6 +51,8 @@ struct SeamControl {
   std::atomic<int64_t> clock_offset{0};  // added to the monotonic clock, ns
   int64_t realtime = 0;                  // what the realtime clock says, ns; 0: the truth
   int allocate_error = 0;                // what fallocate returns; 0: the truth
+  int write_error = 0;                   // what pwrite returns; 0: the truth
+  bool tear_writes = false;              // a pwrite is two, with a point in between
   int sync_error = 0;                    // what fsync and fdatasync return; 0: the truth
   uint64_t fail_sync_at = 0;             // EIO at the sync with this number (from 1); 0: never
   bool stop_at_data_sync = false;        // SIGSTOP inside the next fdatasync
@@ -146,6 +148,16 @@ struct Seam : RealSeam {
     if (seam_control.stop_at_data_sync) raise(SIGSTOP);
     if (seam_control.kill_at_data_sync) raise(SIGKILL);
     return Watched(fd, &RealSeam::DataSync);
+  }
+  static int Write(int fd, uint64_t offset, const void* from, size_t size) {
+    SeamPoint();
+    if (seam_control.write_error != 0) return seam_control.write_error;
+    if (!seam_control.tear_writes) return RealSeam::Write(fd, offset, from, size);
+    // In two halves, so that a death finds one written.
+    const int error = RealSeam::Write(fd, offset, from, size / 2);
+    if (error != 0) return error;
+    SeamPoint();
+    return RealSeam::Write(fd, offset + size / 2, static_cast<const char*>(from) + size / 2, size - size / 2);
   }
   static int Allocate(int fd, uint64_t size) {
     SeamPoint();

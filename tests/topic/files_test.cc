@@ -28,7 +28,9 @@ class FilesTest : public TopicTest {
 
   std::map<std::string, std::string> Snapshot() const {
     std::map<std::string, std::string> files;
-    for (const auto& entry : fs::directory_iterator(Path(""))) files[entry.path()] = ReadFile(entry.path());
+    for (const auto& entry : fs::directory_iterator(Path(""))) {
+      if (entry.is_regular_file()) files[entry.path()] = ReadFile(entry.path());
+    }
     return files;
   }
   void ExpectNobodyOpens(StatusCode code, const std::string& file, const std::string& text) const {

@@ -139,6 +139,7 @@ class RecoverTest : public testing::Test {
   Files Snapshot() const {
     Files files;
     for (const auto& entry : std::filesystem::directory_iterator(bus_ + "/t")) {
+      if (entry.is_directory()) continue;
       std::ifstream file(entry.path(), std::ios::binary);
       files[entry.path().filename()] = {std::istreambuf_iterator<char>(file), {}};
     }
