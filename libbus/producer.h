@@ -32,6 +32,7 @@ class ClaimedRecord {
 
   // Publishes the first `size` bytes. OK: the record's position; readable by every consumer at once, and it survives
   // the death of this process. ABORTED: the claim was revoked (claim_timeout), nothing was published; claim again.
+  // On an exclusive topic: ownership lost, see Producer::Publish.
   // INVALID_ARGUMENT: `size` is more than was claimed; the claim stays open. FAILED_PRECONDITION: already committed or
   // abandoned, producer closed, or after fork. Durable claims: see Producer::Publish.
   // If the process dies inside, the record is either published whole or becomes a gap (dead).
@@ -43,6 +44,7 @@ class ClaimedRecord {
   absl::Status Abandon() &&;
 
   // Tells the watchers that the owner is alive and still filling: claim_timeout starts anew. One store, no syscall.
+  // Without effect on exclusive topics, where no claim is revoked.
   void KeepAlive();
 
  private:
@@ -69,13 +71,14 @@ class Producer {
   // INVALID_ARGUMENT: the record is longer than the format can say (4 GiB less attributes), or an option is malformed.
   // RESOURCE_EXHAUSTED: no room for the segment that this record needs; nothing was touched, smaller records may still
   // fit, and publishing goes on when there is room. ABORTED: this process was stopped inside the call for longer than
-  // claim_timeout and the record was revoked; publish again. DATA_LOSS: the log is damaged where the record would go.
-  // FAILED_PRECONDITION: closed, a claim of this producer is open, a durable record on a volatile bus (tmpfs), or after
-  // fork.
-  // With options.durable, or where the topic syncs each record, OK means that it survives a power loss as well. Then
-  // UNAVAILABLE: the record is published at the position that the message names, but a sync failed: it may or may not
-  // survive a power loss; docs/durability.md says what to do.
-  // If the process dies inside, the record is published whole or not at all.
+  // claim_timeout and the record was revoked; publish again. On an exclusive topic ABORTED means that ownership is
+  // lost: something closed the descriptor of this producer's lock, and another took over or might have. Nothing was
+  // published, every later call says the same: make a new producer. DATA_LOSS: the log is damaged where the record
+  // would go. FAILED_PRECONDITION: closed, a claim of this producer is open, a durable record on a volatile bus
+  // (tmpfs), or after fork. With options.durable, or where the topic syncs each record, OK means that it survives a
+  // power loss as well. Then UNAVAILABLE: the record is published at the position that the message names, but a sync
+  // failed: it may or may not survive a power loss; docs/durability.md says what to do. If the process dies inside, the
+  // record is published whole or not at all.
   absl::StatusOr<Position> Publish(Bytes payload, const RecordOptions& options = {});
   absl::StatusOr<Position> Publish(std::string_view payload, const RecordOptions& options = {}) {
     return Publish(AsBytes(payload), options);

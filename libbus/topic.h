@@ -35,7 +35,11 @@ class Topic {
   ~Topic();
 
   // OK: a producer that holds a slot. RESOURCE_EXHAUSTED: all 1,023 slots are held (the message names holders), or no
-  // descriptors are left. FAILED_PRECONDITION: the bus was opened read_only, or after fork. INVALID_ARGUMENT: the name.
+  // descriptors are left. FAILED_PRECONDITION: the topic is exclusive and has its producer, in this process or another
+  // (the message names it); the bus was opened read_only; or after fork. INVALID_ARGUMENT: the name.
+  // On an exclusive topic this takes over from a producer that is closed, or whose process is dead (a killed process is
+  // dead once the kernel has taken its memory down, up to 0.1 s per GiB later). If this process dies inside, the next
+  // one takes over.
   absl::StatusOr<Producer> NewProducer(const ProducerOptions& options = {});
 
   // OK: a consumer at options.from. Errors as Consumer::Seek; INVALID_ARGUMENT also for a range that ends before it

@@ -22,7 +22,7 @@ inline std::optional<uint32_t> ControlRecordChecksum(const ControlRecord& record
 // The name of the first setting of a topic that this version does not implement; empty if it knows them all. To ignore
 // one would break the promise that somebody chose it for.
 inline std::string_view UnknownSetting(const ControlHeader& header) {
-  if (header.mode != 0) return "exclusive producers";
+  if (header.mode > kModeExclusive) return "an unknown kind of producers";
   if (header.timestamps > 2) return "an unknown kind of timestamps";
   if (header.checksums != 0) return "checksums off";
   if (header.sync_policy > 3) return "an unknown sync policy";

@@ -132,7 +132,7 @@ struct ControlHeader {
   uint64_t locks_device;  // the locks file made with the topic
   uint64_t locks_inode;
   uint64_t control_inode;  // of this file
-  uint8_t mode;            // 0 shared, 1 exclusive
+  uint8_t mode;            // kMode...
   uint8_t timestamps;      // 0 coarse, 1 precise, 2 none
   uint8_t checksums;       // 0 on, 1 off (volatile topics only)
   uint8_t sync_policy;     // 0 none, 1 each, 2 by time, 3 by bytes
@@ -144,6 +144,8 @@ struct ControlHeader {
   uint8_t reserved[3980];  // 0
   uint32_t checksum;
 };
+inline constexpr uint8_t kModeShared = 0;     // many producers
+inline constexpr uint8_t kModeExclusive = 1;  // one at a time, in slot 1
 static_assert(offsetof(ControlHeader, created) == 32);
 static_assert(offsetof(ControlHeader, segment_size) == 40);
 static_assert(offsetof(ControlHeader, claim_timeout) == 48);
@@ -219,7 +221,7 @@ struct LiveWords {
   uint64_t sync_done;
   uint64_t known_tail;                    // the highest tail that a sync has found: no word before it is FREE
   alignas(64) uint64_t sync_event;        // futex (low half): raised after every sync, failed ones too
-  alignas(64) uint64_t owner_generation;  // exclusive topics
+  alignas(64) uint64_t owner_generation;  // exclusive topics: +1 whenever a producer takes the topic
   alignas(64) uint64_t name_durable;      // base of the newest segment whose name is on disk
   alignas(64) uint64_t attach_pid;        // who recovers, 0: nobody
   alignas(64) uint64_t sync_failed;       // base + 1 of the oldest segment whose sync failed, 0: none
@@ -245,13 +247,17 @@ struct Slot {
   uint64_t pid;         // in the holder's own pid namespace: for people, never for proof
   uint64_t since;       // ns since 1970
   uint64_t name[3];     // ProducerOptions::name, padded with zeros
-  uint64_t reserved;
+  uint64_t fences;      // exclusive topics: 1: its holder fences each commit itself, 0: sleepers have to (membarrier)
 };
 static_assert(sizeof(Slot) == 64);
 static_assert(offsetof(Slot, keep_alive) == 8);
 static_assert(offsetof(Slot, pid) == 16);
 static_assert(offsetof(Slot, since) == 24);
 static_assert(offsetof(Slot, name) == 32);
+static_assert(offsetof(Slot, fences) == 56);
+
+// Exclusive topics have this slot and no other.
+inline constexpr uint32_t kExclusiveOwner = 1;
 
 inline constexpr uint64_t kControlSize = kSlotsOffset + kSlots * sizeof(Slot);
 static_assert(kControlSize == 131072);

@@ -47,6 +47,11 @@ std::string NanosText(int64_t nanos) { return absl::FormatDuration(absl::Nanosec
 
 std::string AccessText(uint8_t access) { return std::string(AccessName(static_cast<Access>(access))); }
 
+std::string ModeText(uint8_t mode) {
+  if (mode > format::kModeExclusive) return "unknown";
+  return mode == format::kModeExclusive ? "exclusive" : "shared";
+}
+
 void ControlHeaderFields(Picture& picture) {
   FileHeaderFields(picture, format::kControlMagic);
   picture.Time("created");
@@ -55,7 +60,7 @@ void ControlHeaderFields(Picture& picture) {
   picture.Number<uint64_t>("locks device");
   picture.Number<uint64_t>("locks inode");
   picture.Number<uint64_t>("control inode");
-  picture.Number<uint8_t>("mode", [](uint8_t mode) { return mode == 0 ? "shared" : "exclusive"; });
+  picture.Number<uint8_t>("mode", ModeText);
   picture.Number<uint8_t>("timestamps", [](uint8_t value) { return std::string(TimestampsName(value)); });
   picture.Number<uint8_t>("checksums", [](uint8_t off) { return off == 0 ? "on" : "off"; });
   picture.Number<uint8_t>("sync policy");
@@ -163,7 +168,7 @@ DumpItem SlotItem(const File& file, uint32_t slot, const std::string& bytes) {
   picture.Time("since");
   DumpField& name = picture.Bytes("name", sizeof(format::Slot::name));
   name.meaning = Quoted(std::string_view(name.bytes.c_str()));
-  picture.Zeros("reserved", sizeof(format::Slot::reserved));
+  picture.Number<uint64_t>("fences");
   item.summary = fmt::format("slot {}: {}", slot, pid == 0 ? "released" : fmt::format("process {}", pid));
   return item;
 }

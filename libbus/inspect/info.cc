@@ -91,6 +91,8 @@ void AddControl(const Control& control, TopicInfo& info) {
     info.options.timestamps = static_cast<Timestamps>(control.header->timestamps);
     info.options.claim_timeout = absl::Nanoseconds(control.header->claim_timeout);
     info.options.sync = PolicyOf(*control.header);
+    const uint8_t mode = control.header->mode;
+    if (mode <= format::kModeExclusive) info.options.exclusive = mode == format::kModeExclusive;
     info.access = static_cast<Access>(control.header->access);
   }
   const bool written = control.written[0] || control.written[1];

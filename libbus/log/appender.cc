@@ -31,9 +31,11 @@ absl::StatusOr<Appender> Appender::Make(Log& log, SlotHold slot, std::function<v
 }
 
 absl::Status Appender::Reserve(uint8_t flags, uint32_t length) {
+  // The floor is the slot's: another owner's is left alone.
+  if (!words_.owns()) return OwnershipLost();
   floor().Set(place_.position);
   absl::Status status = WalkAndClaim(flags, length);
-  if (!status.ok()) floor().Clear();
+  if (!status.ok() && words_.owns()) floor().Clear();
   return status;
 }
 
@@ -50,12 +52,13 @@ absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
       }
       const Word reserved =
           format::MakeWord(log_->seed(), place_.position, format::State::kReserved, flags, slot_.owner(), length);
-      if (place_.word().Transition(seen, reserved.bits())) {
+      if (words_.Reserve(place_, seen, reserved)) {
         claim_ = reserved;
         // The floor stands in the control page: where others do not see it, no claim may be made.
         if (log_->control().poisoned() || place_.segment->poisoned()) return DropClaim(CheckIntact());
         return absl::OkStatus();
       }
+      if (!words_.owns()) return OwnershipLost();
     }
     LIBBUS_RETURN_IF_ERROR(Pass(Word(seen), steps));
   }
@@ -66,7 +69,7 @@ absl::Status Appender::Roll(uint64_t size) {
   LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr next, log_->EnsureNext(*place_.segment, size));
   uint64_t seen = 0;
   const Word end = format::MakeEnd(log_->seed(), place_.position, format::kEndRolled);
-  const bool ended = place_.word().Transition(seen, end.bits());
+  const bool ended = words_.Finish(place_, seen, end);
   // Behind an END that only this process sees nobody would find a record.
   LIBBUS_RETURN_IF_ERROR(CheckIntact());
   if (ended) {
@@ -76,6 +79,7 @@ absl::Status Appender::Roll(uint64_t size) {
     if (near_end_) near_end_();
     return absl::OkStatus();
   }
+  if (!words_.owns()) return OwnershipLost();
   // Somebody placed a smaller record here, or the END, first.
   int steps = 0;
   return Pass(Word(seen), steps);
@@ -121,7 +125,7 @@ absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint
   if (place_.segment->poisoned()) return DropClaim(CheckIntact());
   uint64_t seen = claim_.bits();
   // SYNC POINT: payload visible.
-  const bool committed = place_.word().Transition(seen, claim_.AsData().bits());
+  const bool committed = words_.Finish(place_, seen, claim_.AsData());
   if (committed) {
     log_->WakeSleepers(place_);
     if (++since_hint_ >= kHintEvery) {
@@ -136,20 +140,32 @@ absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint
 
 absl::Status Appender::NotCommitted(uint64_t position) const {
   LIBBUS_RETURN_IF_ERROR(CheckIntact());
+  if (!words_.owns()) return OwnershipLost();
   return absl::AbortedError(
       fmt::format("{} at {}: the claim was revoked after claim_timeout without a sign of life: "
                   "nothing was published, publish again",
                   log_->path(), position));
 }
 
+absl::Status Appender::OwnershipLost() const {
+  LIBBUS_RETURN_IF_ERROR(CheckIntact());
+  return absl::AbortedError(
+      fmt::format("{}: ownership lost: this exclusive topic is no longer this producer's (its lock was closed behind "
+                  "its back; last "
+                  "taken by {}): nothing was published: open the producer anew",
+                  log_->path(), DescribeOwner(*log_, slot_.owner())));
+}
+
 void Appender::Abandon() {
+  uint64_t seen = claim_.bits();
+  const Word gap = format::MakeGap(log_->seed(), place_.position, claim_, format::kGapAborted);
   // Revoked meanwhile: then it is a gap already.
-  EndClaim(*log_, place_, claim_, format::kGapAborted);
+  if (words_.Finish(place_, seen, gap)) log_->WakeSleepers(place_);
   Finish();
 }
 
 void Appender::Finish() {
-  floor().Clear();
+  if (words_.owns()) floor().Clear();
   place_.position += claim_.size();
   claim_ = Word();
   if (place_.position >= call_at_) CallAhead();

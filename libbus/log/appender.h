@@ -8,7 +8,8 @@
 //   4 RESERVED -> DATA                  committed: every reader sees all of it, whatever dies now
 //   5 floor cleared, sleepers woken     not cleared: longer walks until somebody cleans it. Not woken: a sleeper's
 //   bound
-// The word is the only commit point: there is no other store whose order matters to a reader.
+// The word is the only commit point: there is no other store whose order matters to a reader. On exclusive topics the
+// words are stored, not swapped (log/word_changes.h): the states are the same.
 #ifndef LIBBUS_LOG_APPENDER_H_
 #define LIBBUS_LOG_APPENDER_H_
 
@@ -21,6 +22,7 @@
 #include "libbus/format/record.h"
 #include "libbus/log/log.h"
 #include "libbus/log/slot.h"
+#include "libbus/log/word_changes.h"
 
 namespace libbus::log {
 
@@ -32,15 +34,15 @@ class Appender {
   static absl::StatusOr<Appender> Make(Log& log, SlotHold slot, std::function<void()> near_end);
 
   // Claims `length` bytes behind the header. See Producer::Publish for the errors; on error nothing is claimed.
-  // DATA_LOSS also when a page of the file could not be had (see log/segment.h, poisoned).
+  // DATA_LOSS also when a page of the file could not be had (see log/segment.h, poisoned). ABORTED: ownership lost.
   absl::Status Reserve(uint8_t flags, uint32_t length);
 
   // Where the open claim's attributes and payload go, length bytes. REQUIRES: has_claim().
   std::byte* body() const { return place_.segment->at(place_.position) + format::kRecordHeaderSize; }
 
   // Publishes the open claim: the first `size` bytes of body() are attributes and payload, the rest is slack.
-  // OK: its position. ABORTED: it was revoked. DATA_LOSS: a page of the file could not be had, so nobody is promised
-  // that it was published. Whatever it returns, no claim is open then.
+  // OK: its position. ABORTED: it was revoked, or ownership lost. DATA_LOSS: a page of the file could not be had, so
+  // nobody is promised that it was published. Whatever it returns, no claim is open then.
   absl::StatusOr<uint64_t> Commit(uint32_t type, int64_t timestamp, uint32_t size);
 
   // Gives the open claim up. REQUIRES: has_claim().
@@ -59,7 +61,11 @@ class Appender {
 
  private:
   Appender(Log& log, SlotHold slot, Place place, std::function<void()> near_end)
-      : log_(&log), slot_(std::move(slot)), place_(std::move(place)), near_end_(std::move(near_end)) {}
+      : log_(&log),
+        slot_(std::move(slot)),
+        words_(log, slot_),
+        place_(std::move(place)),
+        near_end_(std::move(near_end)) {}
 
   platform::Floor floor() const { return log_->control().slot(slot_.owner()).floor(); }
   absl::Status WalkAndClaim(uint8_t flags, uint32_t length);
@@ -73,11 +79,14 @@ class Appender {
   absl::Status DropClaim(absl::Status why);
   // Why a commit found another word than its own.
   absl::Status NotCommitted(uint64_t position) const;
+  // ABORTED: the topic is somebody else's by now; DATA_LOSS if the page that says so could not be had.
+  absl::Status OwnershipLost() const;
   void Finish();
   void CallAhead();
 
   Log* log_;
   SlotHold slot_;
+  WordChanges words_;
   Place place_;         // where the open claim is, or the next walk begins
   format::Word claim_;  // the RESERVED word of the open claim, or FREE
   std::function<void()> near_end_;

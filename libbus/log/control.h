@@ -23,6 +23,7 @@ class SlotWords {
   platform::Floor floor() const { return platform::Floor(At(offsetof(format::Slot, floor))); }
   platform::KeepAlive keep_alive() const { return platform::KeepAlive(At(offsetof(format::Slot, keep_alive))); }
   platform::InfoWord pid() const { return platform::InfoWord(At(offsetof(format::Slot, pid))); }
+  platform::SelfFencing fences() const { return platform::SelfFencing(At(offsetof(format::Slot, fences))); }
   platform::InfoWord since() const { return platform::InfoWord(At(offsetof(format::Slot, since))); }
 
   void SetName(const std::string& name) const;
@@ -83,6 +84,9 @@ class Control {
   // Base + 1 of the oldest segment whose sync failed; 0: none.
   platform::FallingWord sync_failed() const {
     return platform::FallingWord(Live(offsetof(format::LiveWords, sync_failed)));
+  }
+  platform::GenerationWord owner_generation() const {
+    return platform::GenerationWord(Live(offsetof(format::LiveWords, owner_generation)));
   }
   platform::InfoWord attach_pid() const { return platform::InfoWord(Live(offsetof(format::LiveWords, attach_pid))); }
 

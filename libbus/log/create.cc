@@ -125,6 +125,7 @@ class Maker {
     header->sync_policy = options_.sync_policy;
     header->sync_every = options_.sync_every;
     header->access = options_.access;
+    header->mode = options_.exclusive ? format::kModeExclusive : format::kModeShared;
     header->locks_device = locks.device;
     header->locks_inode = locks.inode;
     header->control_inode = identity.inode;

@@ -14,6 +14,13 @@ using format::Verdict;
 using format::Word;
 using platform::Seam;
 
+namespace {
+
+// How long who may not execute membarrier sleeps for an owner that relies on it, ns: its wake-up may get lost.
+constexpr int64_t kUnorderedSleep = 1'000'000;
+
+}  // namespace
+
 Log::Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable,
          platform::BusErrors bus_errors)
     : path_(std::move(path)),
@@ -43,6 +50,7 @@ LogOptions Log::options() const {
   options.sync_policy = header.sync_policy;
   options.sync_every = header.sync_every;
   options.access = header.access;
+  options.exclusive = exclusive();
   return options;
 }
 
@@ -131,8 +139,17 @@ absl::StatusOr<Place> Log::FindTail(SegmentStore& store) {
   }
 }
 
+int64_t Log::AnnounceSleep(uint64_t position) const {
+  // SYNC POINT: sleeper woken. The mark is raised before the kernel compares the word.
+  sleep_.mark().Raise(position);
+  if (!exclusive() || platform::SleepMark::Order()) return INT64_MAX;
+  // Without membarrier only the owner can say that it needs none. Whoever becomes the owner behind this look has a full
+  // fence (SelfFencing::Set) between it and its first read of the mark.
+  return control_.slot(format::kExclusiveOwner).fences().Read() ? INT64_MAX : kUnorderedSleep;
+}
+
 void Log::WakeSleepers(const Place& place) const {
-  // SYNC POINT: sleeper woken. The mark is read behind the CAS that made the word final.
+  // SYNC POINT: sleeper woken. The mark is read behind the change that made the word final (RecordWord).
   if (sleep_.mark().Read() < place.position) return;
   Seam::FutexWake(place.word().futex(), 1, true);
 }

@@ -33,6 +33,7 @@ struct LogOptions {
   uint8_t sync_policy = 0;    // kSync...
   uint64_t sync_every = 0;    // ns or bytes
   uint8_t access = 0;         // kAccess... (log/access.h)
+  bool exclusive = false;     // one producer at a time
 };
 
 // Thread-safe.
@@ -52,6 +53,8 @@ class Log {
   const format::Uuid& uuid() const { return control_.header().header.uuid; }
   format::TopicSeed seed() const { return seed_; }
   LogOptions options() const;
+  // True: one producer at a time, in slot kExclusiveOwner (log/word_changes.h).
+  bool exclusive() const { return control_.header().mode == format::kModeExclusive; }
   Control& control() { return control_; }
   const Control& control() const { return control_; }
   const SleepPage& sleep() const { return sleep_; }
@@ -74,6 +77,10 @@ class Log {
 
   // Where a walk from the lowest floor begins; from the oldest record, if no segment holds that floor.
   absl::StatusOr<Place> PlaceOfFloor(SegmentStore& store, uint64_t floor);
+
+  // Before a sleep on the word at `position`, which is to be read once more behind it. Then who makes it final wakes a
+  // sleeper. Returns how long that sleep may last at most, ns.
+  int64_t AnnounceSleep(uint64_t position) const;
 
   // After `place`'s word was made final: wakes one of those who sleep on it, if anybody sleeps.
   void WakeSleepers(const Place& place) const;

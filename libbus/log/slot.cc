@@ -69,9 +69,34 @@ bool EndClaim(const Log& log, const Place& place, Word reserved, uint8_t cause) 
   return true;
 }
 
+absl::Status SlotHold::TakeOver(Log& log, const std::string& name) {
+  constexpr uint32_t kOwner = format::kExclusiveOwner;
+  LIBBUS_ASSIGN_OR_RETURN(const bool taken, locks_.TryExclusive(kOwner));
+  if (!taken) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}: this topic is exclusive and has its producer: {}: close that one, or end its process (then the "
+        "next one takes over)",
+        log.path(), DescribeOwner(log, kOwner)));
+  }
+  const SlotWords slot = log.control().slot(kOwner);
+  Introduce(slot, name);
+  fences_ = Seam::JoinBarriers() != 0;
+  slot.fences().Set(fences_);
+  // SYNC POINT: owner changed. Before anything of the last owner's is touched: should it live, it stops.
+  generation_ = log.control().owner_generation().Next();
+  LIBBUS_RETURN_IF_ERROR(ResolveSlot(log, kOwner));
+  owner_ = kOwner;
+  // Where these words are not shared, nobody learns that the topic has an owner.
+  return log.control().CheckIntact();
+}
+
 absl::StatusOr<SlotHold> SlotHold::Take(Log& log, const std::string& name) {
   SlotHold hold;
   LIBBUS_ASSIGN_OR_RETURN(hold.locks_, log.OpenLocks());
+  if (log.exclusive()) {
+    LIBBUS_RETURN_IF_ERROR(hold.TakeOver(log, name));
+    return hold;
+  }
   for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) {
     LIBBUS_ASSIGN_OR_RETURN(const bool taken, hold.locks_.TryExclusive(owner));
     if (!taken) continue;
@@ -86,7 +111,7 @@ absl::StatusOr<SlotHold> SlotHold::Take(Log& log, const std::string& name) {
 
 bool Watcher::Stalled(const Place& place, Word reserved) {
   const int64_t timeout = log_.options().claim_timeout;
-  if (timeout == 0) return false;
+  if (timeout == 0 || log_.exclusive()) return false;
   const uint64_t keep_alive = log_.control().slot(reserved.owner()).keep_alive().Read();
   const int64_t now = Seam::MonotonicNow();
   Seen& seen = seen_[reserved.owner()];
@@ -129,6 +154,9 @@ absl::Status Watcher::LookFromFloors() {
       LIBBUS_RETURN_IF_ERROR(Look({*std::move(segment), *lowest}));
     }
   }
+  // On an exclusive topic the next owner does it, and until then no walk gets longer. Its lock is not taken: who wants
+  // to be the owner just now would be told that there is one.
+  if (log_.exclusive()) return absl::OkStatus();
   for (const uint32_t owner : owners) {
     if (!probe_.Probe(owner)) CleanSlot(log_, owner);
   }

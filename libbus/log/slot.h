@@ -1,4 +1,7 @@
 // Slots: who may produce, how a dead holder is proven, and what he left is resolved.
+//
+// An exclusive topic has one slot: its lock is the ownership of the topic, taken over from who died or closed. The
+// states of that, and what a death leaves, are in log/word_changes.h.
 #ifndef LIBBUS_LOG_SLOT_H_
 #define LIBBUS_LOG_SLOT_H_
 
@@ -17,16 +20,24 @@ namespace libbus::log {
 class SlotHold {
  public:
   // Takes a free slot, and makes every claim that a dead holder left in it a gap before it returns.
-  // RESOURCE_EXHAUSTED: all are held; the message names holders.
+  // RESOURCE_EXHAUSTED: all are held; the message names holders. FAILED_PRECONDITION: the topic is exclusive, and held;
+  // the message names the holder.
   static absl::StatusOr<SlotHold> Take(Log& log, const std::string& name);
 
   uint32_t owner() const { return owner_; }
+  // Exclusive topics: which owner this is, and whether it fences its commits itself (platform::SelfFencing).
+  uint64_t generation() const { return generation_; }
+  bool fences() const { return fences_; }
   // Gives the slot back. REQUIRES: no open claim.
   void Release() { locks_.Close(); }
 
  private:
+  absl::Status TakeOver(Log& log, const std::string& name);
+
   platform::LockFile locks_;
   uint32_t owner_ = 0;
+  uint64_t generation_ = 0;
+  bool fences_ = false;
 };
 
 // Looks after claims whose owners are dead or stalled. One per watcher: a consumer that may write, or the background
@@ -46,7 +57,8 @@ class Watcher {
   // The same from the lowest floor on, then clears the floors of the dead that had nothing open.
   absl::Status LookFromFloors();
 
-  // Ends claims that stalled for claim_timeout. Off: only the dead.
+  // Ends claims that stalled for claim_timeout, but for those of an exclusive topic, whose owner does not look before
+  // it commits. Off: only the dead.
   void set_revoke(bool revoke) { revoke_ = revoke; }
 
  private:

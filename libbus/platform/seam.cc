@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,6 +52,10 @@ int HexDigit(int c) {
 }
 
 }  // namespace
+
+int RealSeam::JoinBarriers() { return -Errno(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0)); }
+
+int RealSeam::BarrierAll() { return -Errno(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0)); }
 
 int RealSeam::FutexWait(const void* word, uint32_t expected, int64_t timeout_ns, bool shared) {
   const timespec timeout = ToTimespec(timeout_ns < 0 ? 0 : timeout_ns);

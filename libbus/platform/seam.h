@@ -41,6 +41,16 @@ struct RealSeam {
   static uint64_t FetchAdd(WordUse, uint64_t* word, uint64_t n) {
     return __atomic_fetch_add(word, n, __ATOMIC_SEQ_CST);
   }
+  // Sequentially consistent as well: a store and a full fence.
+  static void Exchange(WordUse, uint64_t* word, uint64_t value) {
+    (void)__atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+  }
+
+  // --- membarrier. Return 0 or -errno ---
+  // The threads of this process take part in BarrierAll of any other.
+  static int JoinBarriers();
+  // A full fence here and in every running thread of the processes that joined.
+  static int BarrierAll();
 
   // --- record bytes: the one copy that publishing makes ---
   static void CopyPayload(void* to, const void* from, size_t size) { __builtin_memcpy(to, from, size); }

@@ -38,6 +38,28 @@ class RecordWord : public RecordWordView {
     return Seam::CompareExchange(WordUse::kRecord, word_, seen, to);
   }
 
+  // --- Exclusive topics: what their one owner stores instead of swapping. It alone stores; whoever else changes a word
+  // there (a GAP for a dead owner) swaps. The owner reads the word before: a change by others it finds, but for one
+  // that falls between that read and the store.
+
+  // FREE -> RESERVED. What follows, the bytes of the record, is not seen before it: a release fence.
+  void StoreReserved(uint64_t to) const {
+    Seam::Store<__ATOMIC_RELEASE>(WordUse::kRecord, word_, to);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+  }
+
+  // To DATA, GAP or END. SYNC POINT: payload visible. The release, as in Transition.
+  // SYNC POINT: sleeper woken. The sleep mark is read behind it, but the processor may do that before others see the
+  // store: who goes to sleep executes membarrier (SleepMark::Order), which is a full fence here too. The fence below is
+  // no instruction; it keeps the compiler from moving the read.
+  void StoreFinal(uint64_t to) const {
+    Seam::Store<__ATOMIC_RELEASE>(WordUse::kRecord, word_, to);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  }
+
+  // The same where this process could not register for membarrier: the full fence is here.
+  void StoreFinalFenced(uint64_t to) const { Seam::Exchange(WordUse::kRecord, word_, to); }
+
   // Changes nothing, and makes the kernel write the page again. Atomic, so whoever owns these bytes loses nothing; any
   // 8 bytes of a record will do.
   void Touch() const { Seam::FetchAdd(WordUse::kRecord, word_, 0); }
@@ -111,6 +133,11 @@ class SleepMark {
     }
   }
 
+  // Between Raise and FUTEX_WAIT on an exclusive topic, whose owner stores without a fence. SYNC POINT: sleeper woken.
+  // A full fence in the owner and here: the owner's store stands before it, then the kernel's compare sees it, or else
+  // its read of the mark stands behind it and sees the mark. False: this process may not; see SelfFencing.
+  static bool Order() { return Seam::BarrierAll() == 0; }
+
   // After a word was made final. SYNC POINT: sleeper woken. See RecordWord::Transition.
   uint64_t Read() const { return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kMark, word_); }
 
@@ -138,6 +165,35 @@ class InfoWord {
   explicit InfoWord(uint64_t* word) : word_(word) {}
   void Set(uint64_t value) const { Seam::Store<__ATOMIC_RELAXED>(WordUse::kSlotInfo, word_, value); }
   uint64_t Read() const { return Seam::Load<__ATOMIC_RELAXED>(WordUse::kSlotInfo, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// Who owns an exclusive topic, as a number that rises with every owner. The owner remembers its own.
+class GenerationWord {
+ public:
+  explicit GenerationWord(uint64_t* word) : word_(word) {}
+  // By who has just taken the lock. SYNC POINT: owner changed. The release (and a full fence): who was the owner finds
+  // it at its next look. Returns the new one.
+  uint64_t Next() const { return Seam::FetchAdd(WordUse::kLive, word_, 1) + 1; }
+  // SYNC POINT: owner changed. The acquire: what is stored behind it is stored behind the look.
+  uint64_t Read() const { return Seam::Load<__ATOMIC_ACQUIRE>(WordUse::kLive, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
+// Whether the owner of an exclusive topic fences its commits itself. A sleeper that may not execute membarrier asks,
+// after it has raised the mark, whether it needs one.
+class SelfFencing {
+ public:
+  explicit SelfFencing(uint64_t* word) : word_(word) {}
+  // Before the owner's first commit. A full fence: a sleeper that finds what stood here before had raised its mark
+  // before every read of the mark that follows.
+  void Set(bool fences) const { Seam::Exchange(WordUse::kLive, word_, fences ? 1 : 0); }
+  // Behind SleepMark::Raise, sequentially consistent like it.
+  bool Read() const { return Seam::Load<__ATOMIC_SEQ_CST>(WordUse::kLive, word_) == 1; }
 
  private:
   uint64_t* word_;

@@ -179,17 +179,25 @@ absl::StatusOr<log::LogOptions> NewTopicOptions(const TopicOptions& options) {
     return absl::InvalidArgumentError(
         fmt::format("segment size {}: choose from {} to {} bytes", size, kMinSegmentSize, kMaxSegmentSize));
   }
-  const absl::Duration timeout = options.claim_timeout.value_or(absl::Seconds(10));
+  const bool exclusive = options.exclusive.value_or(false);
+  const absl::Duration timeout = options.claim_timeout.value_or(exclusive ? absl::ZeroDuration() : absl::Seconds(10));
   if (timeout < absl::ZeroDuration()) return absl::InvalidArgumentError("claim timeout: cannot be negative");
   const SyncPolicy sync = options.sync.value_or(SyncPolicy::None());
   LIBBUS_RETURN_IF_ERROR(CheckPolicy(sync));
   const bool never = timeout == absl::ZeroDuration() || timeout == absl::InfiniteDuration();
+  if (exclusive && !never) {
+    return absl::FailedPreconditionError(
+        fmt::format("claim timeout {}: claims of an exclusive topic are never revoked: leave it unset, or make the "
+                    "topic shared",
+                    absl::FormatDuration(timeout)));
+  }
   log::LogOptions made;
   made.segment_size = format::AlignUp(size, format::kPageSize);
   made.claim_timeout = never ? 0 : absl::ToInt64Nanoseconds(timeout);
   made.timestamps = static_cast<uint8_t>(options.timestamps.value_or(Timestamps::kCoarse));
   made.sync_policy = static_cast<uint8_t>(sync.kind());
   made.sync_every = AmountOf(sync);
+  made.exclusive = exclusive;
   return made;
 }
 

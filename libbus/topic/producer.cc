@@ -116,7 +116,7 @@ absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOption
 
 absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durable) {
   if (durable || sync_each_) {
-    // Behind the commit, which is a full fence.
+    // Behind the commit and a full fence (TicketWord::Read).
     const absl::Status status =
         topic_->WaitTicket(log::TakeTicket(topic_->log()), TopicImpl::kNoLimit, absl::InfiniteDuration());
     if (!status.ok()) {

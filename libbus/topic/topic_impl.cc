@@ -55,6 +55,10 @@ absl::Status TopicImpl::CheckOptions(const TopicOptions& options, const log::Log
     return absl::FailedPreconditionError(fmt::format(
         "{}: made with {} {}, opened with {}: leave it unset to take the topic's own", log_->path(), what, is, asked));
   };
+  if (options.exclusive && wanted.exclusive != own.exclusive) {
+    const auto name = [](bool exclusive) { return exclusive ? "exclusive" : "shared"; };
+    return differs("producers", name(wanted.exclusive), name(own.exclusive));
+  }
   if (options.segment_size && wanted.segment_size != own.segment_size) {
     return differs("segment size", wanted.segment_size, own.segment_size);
   }
@@ -108,7 +112,8 @@ TopicOptions TopicImpl::Options() const {
   return {.segment_size = own.segment_size,
           .timestamps = static_cast<Timestamps>(own.timestamps),
           .claim_timeout = ClaimTimeout(own),
-          .sync = PolicyOf(own)};
+          .sync = PolicyOf(own),
+          .exclusive = own.exclusive};
 }
 
 absl::StatusOr<TopicStats> TopicImpl::Stats() {

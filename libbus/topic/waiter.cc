@@ -140,9 +140,7 @@ bool Waiter::Poll(const log::Reader& reader, int64_t until) const {
 std::optional<Waiter::Sleep> Waiter::PrepareSleep(const log::Reader& reader) {
   const uint32_t calm = event_.Read();
   if (interrupted_.Read()) return std::nullopt;
-  const log::SleepPage& page = topic_.log().sleep();
-  // SYNC POINT: sleeper woken. The mark is raised before the kernel compares the word.
-  page.mark().Raise(reader.position());
+  longest_sleep_ = topic_.log().AnnounceSleep(reader.position());
   const platform::RecordWordView word = reader.place().segment->view(reader.position());
   // Read here: the word that was read last may be another's, if a limit stood before this one.
   const Word waited = reader.place().Read();
@@ -150,7 +148,8 @@ std::optional<Waiter::Sleep> Waiter::PrepareSleep(const log::Reader& reader) {
   return Sleep{{{word.futex(), static_cast<uint32_t>(waited.bits()), true}, {event_.futex(), calm, false}}};
 }
 
-std::optional<Waiter::Sleep> Waiter::PrepareSleepForSync(const log::Reader& reader) const {
+std::optional<Waiter::Sleep> Waiter::PrepareSleepForSync(const log::Reader& reader) {
+  longest_sleep_ = std::numeric_limits<int64_t>::max();
   const log::Control& control = topic_.log().control();
   // A sync that ends behind this read changes the word.
   const uint64_t seen = control.sync_event().Read();
@@ -172,7 +171,7 @@ absl::Status Waiter::LookWhereDue(log::Reader& reader, bool woken) {
 
 int64_t Waiter::Patience(const log::Reader& reader) {
   const int64_t now = StuckNow(reader);
-  return std::max(look_at_ - now, int64_t{0});
+  return std::clamp(look_at_ - now, int64_t{0}, longest_sleep_);
 }
 
 std::optional<int64_t> Waiter::spin() const {
@@ -185,7 +184,9 @@ bool Waiter::Park(const log::Reader& reader, int64_t until) {
   if (!sleep) return false;
   const int64_t now = Seam::MonotonicNow();
   if (now >= until) return false;
-  const int64_t timeout = until == std::numeric_limits<int64_t>::max() ? -1 : until - now;
+  const int64_t left = until == std::numeric_limits<int64_t>::max() ? until : until - now;
+  const int64_t longest = std::min(left, longest_sleep_);
+  const int64_t timeout = longest == std::numeric_limits<int64_t>::max() ? -1 : longest;
   int result = Seam::FutexWaitAny(*sleep, timeout);
   if (result == -ENOSYS) {
     // Without futex_waitv an interrupt that comes just now is seen when the bound expires.

@@ -45,7 +45,7 @@ class Waiter {
   // The words on which a sleep for this reader is one; nothing: something has happened already.
   using Sleep = std::array<platform::FutexWaiter, 2>;
   std::optional<Sleep> PrepareSleep(const log::Reader& reader);
-  std::optional<Sleep> PrepareSleepForSync(const log::Reader& reader) const;
+  std::optional<Sleep> PrepareSleepForSync(const log::Reader& reader);
   // Behind each sleep: wakes the next one who sleeps on that word, if it is final.
   void PassOn(const log::Reader& reader) const;
   // Behind each sleep as well: looks around where that is due, or where somebody woke for no change of the word.
@@ -86,6 +86,7 @@ class Waiter {
   uint64_t stuck_at_ = 0;  // the word
   int64_t look_at_ = 0;
   int64_t bound_ = 0;
+  int64_t longest_sleep_ = 0;  // as the last PrepareSleep has it, ns
   int64_t sync_look_at_ = 0;  // when LookForSync has something to do next
 };
 

@@ -87,7 +87,7 @@ Structs CompiledStructs() {
                        FIELD(LiveWords, sync_failed), FIELD(LiveWords, reserved)}};
   all["Slot"] = {sizeof(Slot),
                  {FIELD(Slot, floor), FIELD(Slot, keep_alive), FIELD(Slot, pid), FIELD(Slot, since), FIELD(Slot, name),
-                  FIELD(Slot, reserved)}};
+                  FIELD(Slot, fences)}};
   all["LocksFile"] = {sizeof(LocksFile),
                       {FIELD(LocksFile, header), FIELD(LocksFile, reserved), FIELD(LocksFile, checksum)}};
   all["SyncFailedFile"] = {

@@ -98,6 +98,14 @@ TEST_F(ReadmeTest, EveryProgramRuns) {
   }
 }
 
+TEST_F(ReadmeTest, TheProgramOfExclusiveTopicsPrintsWhatItsPageSays) {
+  const std::string page = ReadFile(std::filesystem::path(LIBBUS_SOURCE_DIR) / "docs/exclusive.md");
+  ASSERT_EQ(Blocks(page, "text").size(), 1u);
+  const Outcome outcome = Run("exclusive_1");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.output, Blocks(page, "text")[0]);
+}
+
 // Commands of the tool, as they stand on the page, over what the first program left.
 TEST_F(ReadmeTest, EveryCommandOfTheToolRuns) {
   ASSERT_EQ(Run("readme_1").exit_code, 0);

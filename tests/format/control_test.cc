@@ -53,6 +53,8 @@ TEST(ControlRecordTest, ZerosDoNotVerify) { EXPECT_NE(ControlRecordChecksum(Cont
 
 TEST(UnknownSettingTest, WhatThisVersionWritesIsKnown) {
   ControlHeader header{};
+  header.mode = kModeExclusive;
+  EXPECT_EQ(UnknownSetting(header), "");
   for (auto timestamps : {uint8_t{0}, uint8_t{1}, uint8_t{2}}) {
     header.timestamps = timestamps;
     EXPECT_EQ(UnknownSetting(header), "");
@@ -61,7 +63,7 @@ TEST(UnknownSettingTest, WhatThisVersionWritesIsKnown) {
 
 TEST(UnknownSettingTest, WhatLaterVersionsWriteIsNamed) {
   const std::vector<std::pair<const char*, std::function<void(ControlHeader&)>>> settings = {
-      {"exclusive", [](ControlHeader& h) { h.mode = 1; }},
+      {"producers", [](ControlHeader& h) { h.mode = 2; }},
       {"timestamps", [](ControlHeader& h) { h.timestamps = 3; }},
       {"checksums", [](ControlHeader& h) { h.checksums = 1; }},
       {"sync", [](ControlHeader& h) { h.sync_policy = 4; }},

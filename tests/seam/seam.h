@@ -58,6 +58,8 @@ struct SeamControl {
   bool stop_at_data_sync = false;        // SIGSTOP inside the next fdatasync
   bool kill_at_data_sync = false;        // SIGKILL inside it
   bool no_waitv = false;                 // futex_waitv is missing
+  bool no_join = false;                  // this process cannot register for membarrier
+  bool no_barrier = false;               // this process cannot execute membarrier
   uint32_t boot_id = 0;                  // added to the first bytes of the boot id: another boot
   uint64_t mount_id = 0;                 // added to the mount's id: another mount
   bool pretend_durable = false;          // a file system in memory passes for a disk
@@ -69,7 +71,10 @@ struct SeamControl {
   std::atomic<uint64_t> copied_bytes{0};
   std::atomic<uint64_t> wakes{0};          // FUTEX_WAKEs on shared words
   std::atomic<uint64_t> sleeps{0};         // FUTEX_WAITs
-  std::atomic<uint64_t> record_writes{0};  // record words swapped
+  std::atomic<uint64_t> barriers{0};       // membarriers executed, or tried
+  std::atomic<uint64_t> swaps{0};          // compare-and-swaps of record words, done or not
+  std::atomic<uint64_t> exchanges{0};      // record words exchanged
+  std::atomic<uint64_t> record_writes{0};  // record words swapped or stored
 };
 inline SeamControl seam_control;
 
@@ -92,10 +97,12 @@ struct Seam : RealSeam {
   static void Store(WordUse use, uint64_t* word, uint64_t value) {
     SeamPoint();
     RealSeam::Store<kOrder>(use, word, value);
+    if (use == WordUse::kRecord) ++seam_control.record_writes;
   }
   static bool CompareExchange(WordUse use, uint64_t* word, uint64_t& expected, uint64_t desired) {
     SeamPoint();
     const bool swapped = RealSeam::CompareExchange(use, word, expected, desired);
+    if (use == WordUse::kRecord) ++seam_control.swaps;
     if (swapped && use == WordUse::kRecord) ++seam_control.record_writes;
     return swapped;
   }
@@ -103,6 +110,18 @@ struct Seam : RealSeam {
     SeamPoint();
     if (use == WordUse::kRecord && n == 0) ++seam_control.touches;
     return RealSeam::FetchAdd(use, word, n);
+  }
+  static void Exchange(WordUse use, uint64_t* word, uint64_t value) {
+    SeamPoint();
+    RealSeam::Exchange(use, word, value);
+    if (use != WordUse::kRecord) return;
+    ++seam_control.exchanges;
+    ++seam_control.record_writes;
+  }
+  static int JoinBarriers() { return seam_control.no_join ? -EPERM : RealSeam::JoinBarriers(); }
+  static int BarrierAll() {
+    ++seam_control.barriers;
+    return seam_control.no_barrier ? -EPERM : RealSeam::BarrierAll();
   }
   static void CopyPayload(void* to, const void* from, size_t size) {
     SeamPoint();

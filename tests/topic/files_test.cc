@@ -96,7 +96,7 @@ TEST_F(FilesTest, SettingsThatThisVersionDoesNotImplement) {
     ChangeHeader<Header>(control(), change);
     ExpectNobodyOpens(StatusCode::kUnimplemented, control(), text);
   };
-  expect("exclusive", [](Header& header) { header.mode = 1; });
+  expect("producers", [](Header& header) { header.mode = 2; });
   expect("timestamps", [](Header& header) { header.timestamps = 3; });
   expect("checksums", [](Header& header) { header.checksums = 1; });
   expect("sync policy", [](Header& header) { header.sync_policy = 4; });

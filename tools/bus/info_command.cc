@@ -7,6 +7,7 @@
 #include "tools/bus/commands.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
+#include "tools/bus/values.h"
 
 namespace bustool {
 namespace {
@@ -91,6 +92,7 @@ void AddOptionsJson(const libbus::TopicOptions& options, JsonObject& object) {
   if (options.claim_timeout) {
     object.Add("claim_timeout_ns", absl::ToInt64Nanoseconds(*options.claim_timeout));
   }
+  if (options.exclusive) object.Add("mode", ModeText(options));
 }
 
 std::string TopicJson(const TopicInfo& info) {
@@ -114,6 +116,7 @@ void Line(std::string& out, std::string_view name, std::string_view value) {
 
 std::string OptionsText(const libbus::TopicOptions& options) {
   std::string out;
+  Line(out, "mode", options.exclusive ? ModeText(options) : "unknown");
   Line(out, "segment size", options.segment_size ? fmt::format("{} bytes", *options.segment_size) : "unknown");
   Line(out, "timestamps", options.timestamps ? TimestampsText(*options.timestamps) : "unknown");
   Line(out, "claim timeout", options.claim_timeout ? absl::FormatDuration(*options.claim_timeout) : "unknown");
@@ -177,9 +180,9 @@ int InfoTopic(const Tool& tool, const std::string& bus, const std::string& topic
 }
 
 std::string TopicLine(const TopicInfo& info) {
-  return fmt::format("{}: positions {} to {}, {}, {} bytes, {}, sync {}, durable {}", info.name, info.first.offset,
-                     info.end.offset, Count(info.segments.size(), "segment"), Bytes(info), info.state,
-                     SyncText(info.options), DurableText(info));
+  return fmt::format("{}: positions {} to {}, {}, {} bytes, {}, {}, sync {}, durable {}", info.name, info.first.offset,
+                     info.end.offset, Count(info.segments.size(), "segment"), Bytes(info), ModeText(info.options),
+                     info.state, SyncText(info.options), DurableText(info));
 }
 
 std::string BusText(const libbus::BusInfo& info) {

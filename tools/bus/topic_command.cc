@@ -17,6 +17,7 @@ struct CreateOptions {
   std::string timestamps;
   std::string claim_timeout;
   std::string sync;
+  bool exclusive = false;
 };
 
 // Puts the parsed value of an option that was given into a field.
@@ -35,6 +36,7 @@ absl::StatusOr<libbus::TopicOptions> TopicOptionsOf(const CreateOptions& options
   status.Update(Set(options.timestamps, ParseTimestamps, topic.timestamps));
   status.Update(Set(options.claim_timeout, ParseDuration, topic.claim_timeout));
   status.Update(Set(options.sync, ParseSyncPolicy, topic.sync));
+  if (options.exclusive) topic.exclusive = true;
   if (!status.ok()) return status;
   return topic;
 }
@@ -48,9 +50,15 @@ int Create(const Tool& tool, const CreateOptions& options) {
   BUS_FAIL_IF_ERROR(topic.status());
   const std::string sync = topic->options().sync->ToString();
   if (tool.json) {
-    Stdout().Write(JsonObject().Add("topic", topic->name()).Add("uuid", topic->uuid()).Add("sync", sync).Line());
+    Stdout().Write(JsonObject()
+                       .Add("topic", topic->name())
+                       .Add("uuid", topic->uuid())
+                       .Add("sync", sync)
+                       .Add("mode", ModeText(topic->options()))
+                       .Line());
   }
-  tool.Detail(fmt::format("{}/{}: made topic {}, sync {}", bus->path(), topic->name(), topic->uuid(), sync));
+  tool.Detail(fmt::format("{}/{}: made topic {}, {}, sync {}", bus->path(), topic->name(), topic->uuid(),
+                          ModeText(topic->options()), sync));
   return kOk;
 }
 
@@ -60,6 +68,7 @@ std::string ListedJson(libbus::Bus& bus, const std::string& name) {
   object.Add("topic", name);
   if (const auto topic = bus.OpenTopic(name); topic.ok()) {
     object.Add("sync", topic->options().sync->ToString()).Add("durable", topic->durable().offset);
+    object.Add("mode", ModeText(topic->options()));
   }
   return object.Line();
 }
@@ -110,6 +119,7 @@ void AddCreate(CLI::App& topic, Tool& tool) {
       ->add_option("--sync", options->sync,
                    "when records become durable: none, each, a time (10ms) or bytes (1M) [none]")
       ->type_name("POLICY");
+  create->add_flag("--exclusive", options->exclusive, "one producer at a time, which publishes cheaper");
   tool.OnRun(create, [&tool, options] { return Create(tool, *options); });
 }
 

@@ -129,6 +129,10 @@ absl::StatusOr<libbus::Limit> ParseLimit(std::string_view text) {
   return NotA(text, "limit", "committed or durable");
 }
 
+std::string_view ModeText(const libbus::TopicOptions& options) {
+  return options.exclusive.value_or(false) ? "exclusive" : "shared";
+}
+
 absl::StatusOr<Range> ParseRange(std::string_view text, absl::Time now) {
   if (const auto from = ParsePlace(text, now)) return Range{.from = *from, .to = std::nullopt};
   // Times hold colons too: the one that leaves two places is the one between them.

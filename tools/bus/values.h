@@ -25,6 +25,8 @@ absl::StatusOr<libbus::Gaps> ParseGaps(std::string_view text);
 // none, each, a time with its unit (10ms), bytes as ParseSize has them.
 absl::StatusOr<libbus::SyncPolicy> ParseSyncPolicy(std::string_view text);
 absl::StatusOr<libbus::Limit> ParseLimit(std::string_view text);
+// "shared" or "exclusive".
+std::string_view ModeText(const libbus::TopicOptions& options);
 
 struct Range {
   libbus::From from = libbus::From::Start();
