@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libbus/batch.h"
 #include "libbus/consumer.h"
 #include "libbus/health.h"
 #include "libbus/inspect.h"

@@ -37,13 +37,14 @@ enum class DumpKind : uint8_t {
   kControlRecord,  // one of the two copies in a control file
   kLive,           // the live words of a control file
   kSlot,           // a slot that is, or was, in use
-  kData,           // a committed record
+  kData,           // a committed record, or a batch: the records in it follow
   kReserved,       // a record in the making, or left by a killed producer
   kGap,            // a record that was given up
   kEnd,            // the end of a segment
   kFree,           // what is behind the tail
   kDamage,         // bytes that do not verify, up to where reading goes on
   kBytes,          // plain bytes: a foreign file, or the rest of the item before
+  kInner,          // a record in a batch
 };
 std::string_view DumpKindName(DumpKind kind);
 
@@ -73,14 +74,15 @@ struct DumpItem {
 using DumpSink = std::function<bool(const DumpItem&)>;
 
 struct DumpOptions {
-  // Begins at the record that starts here (in a foreign file: at this byte). Unset: at the first byte.
+  // Begins at the record that starts here, in a batch or not (in a foreign file: at this byte). Unset: at the first
+  // byte.
   std::optional<Position> from = {};
   // At most so many records (in a foreign file: lines of 16 bytes). Unset: all.
   std::optional<uint64_t> count = {};
 };
 
 struct DumpSummary {
-  uint64_t records = 0;  // words shown, FREE not counted
+  uint64_t records = 0;  // words shown, those of batches and of the records in them too, FREE not counted
   uint64_t damaged = 0;  // items that do not verify
 };
 
@@ -114,7 +116,8 @@ using FindingSink = std::function<bool(const Finding&)>;
 struct VerifyReport {
   uint64_t topics = 0;
   uint64_t segments = 0;
-  uint64_t records = 0;  // that verified
+  uint64_t records = 0;  // that verified, in batches and outside
+  uint64_t batches = 0;  // whose table verified
   uint64_t gaps = 0;     // given up by or for their producers
   uint64_t open = 0;     // reserved, not committed
   uint64_t bytes = 0;    // of the log that were walked

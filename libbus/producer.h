@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "libbus/batch.h"
 #include "libbus/options.h"
 #include "libbus/record.h"
 
@@ -87,6 +88,10 @@ class Producer {
   // Reserves a record of `size` payload bytes to be filled in place. One open claim per producer: a second is
   // FAILED_PRECONDITION. Other errors as Publish. An open claim holds up every consumer of the topic: fill it soon.
   absl::StatusOr<ClaimedRecord> Claim(size_t size, const RecordOptions& options = {});
+
+  // An empty batch: records that are collected and then published together, all or none. May be made at any time; its
+  // Add() and Commit() return FAILED_PRECONDITION once this producer is closed. See libbus/batch.h.
+  Batch NewBatch();
 
   // Abandons an open claim and gives the slot back. OK also when already closed.
   absl::Status Close();

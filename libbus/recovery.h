@@ -50,7 +50,8 @@ struct RecoveryReport {
   RecoveryTally records;  // whole
   RecoveryTally gaps;     // given up before
   RecoveryTally dead;     // claims of dead producers: become gaps
-  RecoveryTally torn;     // claims that may have been committed: become gaps that tell of a loss
+  RecoveryTally torn;     // claims that may have been committed, and batches of which not all was written: become
+                          // gaps that tell of a loss
   RecoveryTally rotten;   // records whose word verifies and whose bytes do not: gaps (damage) for every reader
   RecoveryTally skipped;  // bytes that do not verify, with a record or segment behind them: gaps (damage)
   RecoveryTally cut;      // sealed off, now or before

@@ -118,6 +118,19 @@ inline constexpr uint32_t kFieldHeaders =
     1u << 4;  // u32 bytes, u32 count, then {u32, u32, name, value} each, padding to 8
 inline constexpr uint32_t kKnownFields = (1u << 5) - 1;
 
+// A batch is one record whose body is this header, a table of `count` entries, and that many inner records: see
+// format/batch.h.
+struct BatchHeader {
+  uint32_t count;     // of inner records, at least 1
+  uint32_t reserved;  // 0
+};
+static_assert(sizeof(BatchHeader) == 8);
+struct BatchEntry {
+  uint32_t offset;    // of the inner record, from the start of the frame; a multiple of 8
+  uint32_t checksum;  // of the inner record
+};
+static_assert(sizeof(BatchEntry) == 8);
+
 // --- BUS/TOPIC/control -----------------------------------------------------------------------------------------------
 // page 0         ControlHeader: what is fixed when the topic is made
 // 16 KiB .. 32   ControlRecord, copy A    two checksummed copies with a counter: the valid one with the higher counter
@@ -357,6 +370,8 @@ static_assert(offsetof(CursorLockFile, checksum) == 60);
 
 // Lengths.
 inline constexpr uint64_t kMaxLength = 0xFFFFFFFF;  // of attributes, payload and slack together
+// Of a batch frame, its header included: each offset in its table has 32 bits.
+inline constexpr uint64_t kMaxBatchSize = 0xFFFFFFF8;
 
 inline constexpr uint64_t AlignUp(uint64_t n, uint64_t alignment) { return (n + alignment - 1) & ~(alignment - 1); }
 

@@ -26,10 +26,7 @@ enum class State : uint8_t {
 
 // Flags of RESERVED, DATA and INNER.
 inline constexpr uint8_t kHasAttributes = 1u << 0;
-inline constexpr uint8_t kBatch = 1u << 1;  // the payload is a sequence of INNER records
-// A verified word with other flags was written by a newer version: walkers step over it by its length, readers do not
-// hand it out as something that it is not.
-inline constexpr uint8_t kKnownRecordFlags = kHasAttributes;
+inline constexpr uint8_t kBatch = 1u << 1;  // a frame of INNER records (format/batch.h); stands alone, never on INNER
 // Flags of GAP: one cause. An unknown one may have cost a committed record.
 inline constexpr uint8_t kGapDead = 1;
 inline constexpr uint8_t kGapRevoked = 2;
@@ -63,6 +60,12 @@ class Word {
   constexpr uint8_t check() const { return static_cast<uint8_t>((bits_ >> 24) & 0xFF); }
   constexpr uint32_t length() const { return static_cast<uint32_t>(bits_ >> 32); }
   constexpr bool is_free() const { return bits_ == 0; }
+
+  // Of RESERVED and DATA: a frame of inner records.
+  constexpr bool is_batch() const { return flags() == kBatch; }
+  // Of RESERVED and DATA: other flags, or both together, were written by a newer version. Walkers step over such a word
+  // by its length, readers do not hand it out as something that it is not.
+  constexpr bool is_newer() const { return (flags() & ~kHasAttributes) != 0 && !is_batch(); }
 
   // Bytes from this word to the next one, but for END (to the end of its segment).
   constexpr uint64_t size() const { return AlignUp(kRecordHeaderSize + uint64_t{length()}, kRecordAlignment); }

@@ -106,8 +106,8 @@ absl::Status DumpSegments(const TopicFiles& files, DumpOutput& output) {
 }  // namespace inspect
 
 std::string_view DumpKindName(DumpKind kind) {
-  constexpr std::string_view kNames[] = {"file", "header", "control record", "live",   "slot", "data", "reserved",
-                                         "gap",  "end",    "free",           "damage", "bytes"};
+  constexpr std::string_view kNames[] = {"file", "header", "control record", "live",   "slot",  "data", "reserved",
+                                         "gap",  "end",    "free",           "damage", "bytes", "inner"};
   return kNames[static_cast<size_t>(kind)];
 }
 

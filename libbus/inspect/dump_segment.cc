@@ -94,6 +94,11 @@ void AttributeFields(Picture& picture, std::span<const std::byte> bytes) {
   if (rest != 0) picture.Bytes("attributes rest", rest, "fields of a newer version");
 }
 
+// True if a record of the batch that was looked at begins at this offset.
+bool StandsInside(const Look& batch, uint64_t offset) {
+  return std::any_of(batch.inner.begin(), batch.inner.end(), [&](const Look& inner) { return inner.offset == offset; });
+}
+
 class SegmentPicture {
  public:
   SegmentPicture(const File& file, const SegmentIdentity& identity, const Control& control, DumpOutput& output)
@@ -111,7 +116,10 @@ class SegmentPicture {
   static void HeadFields(const Look& look, uint64_t attributes, std::span<const std::byte> bytes, Picture& picture,
                          DumpItem& item);
   absl::Status LongTail(const Look& look, const format::Extent& extent);
-  absl::Status Data(const Look& look);
+  absl::Status Data(const Look& look, DumpKind kind = DumpKind::kData);
+  absl::Status Batch(const Look& look);
+  absl::Status Inner(const Look& look);
+  absl::Status BadInner(const Look& look);
   absl::Status GivenUp(const Look& look);
   absl::Status End(const Look& look);
   absl::StatusOr<uint64_t> Free(const Look& look);
@@ -122,6 +130,7 @@ class SegmentPicture {
   const File& file_;
   DumpOutput& output_;
   SegmentReader reader_;
+  uint64_t begin_ = 0;  // what stands before this offset is not shown: a batch is begun inside
 };
 
 absl::Status SegmentPicture::Records(uint64_t offset) {
@@ -137,7 +146,7 @@ absl::Status SegmentPicture::Records(uint64_t offset) {
 absl::StatusOr<uint64_t> SegmentPicture::One(const Look& look) {
   switch (look.verdict) {
     case Verdict::kData:
-      LIBBUS_RETURN_IF_ERROR(Data(look));
+      LIBBUS_RETURN_IF_ERROR(look.inner.empty() ? Data(look) : Batch(look));
       break;
     case Verdict::kReserved:
     case Verdict::kGap:
@@ -173,7 +182,9 @@ void SegmentPicture::HeadFields(const Look& look, uint64_t attributes, std::span
   picture.Bytes("checksum", 4, fmt::format("{:08x} right", look.header.checksum));
   if (!look.valid()) {
     item.fields.back().meaning = fmt::format("stored {:08x}, computed {:08x}", look.header.checksum, look.computed);
-    picture.Wrong(look.extent ? "wrong" : "the attributes do not fit");
+    picture.Wrong(look.word.is_batch() ? "the table of the batch does not verify"
+                  : look.extent        ? "wrong"
+                                       : "the attributes do not fit");
   }
   picture.Number<uint32_t>("type");
   picture.Time("timestamp");
@@ -191,8 +202,8 @@ absl::Status SegmentPicture::LongTail(const Look& look, const format::Extent& ex
   return output_.EmitBytes(file_, "padding", body_end, end);
 }
 
-absl::Status SegmentPicture::Data(const Look& look) {
-  DumpItem item = WordItem(DumpKind::kData, look, look.size);
+absl::Status SegmentPicture::Data(const Look& look, DumpKind kind) {
+  DumpItem item = WordItem(kind, look, look.size);
   const auto extent = look.extent.value_or(format::Extent{0, look.word.length()});
   const uint64_t head = format::kRecordHeaderSize + extent.attributes;
   const bool whole = look.size <= head + DumpOutput::kChunk;
@@ -211,6 +222,52 @@ absl::Status SegmentPicture::Data(const Look& look) {
   }
   output_.EmitRecord(item);
   return whole ? absl::OkStatus() : LongTail(look, extent);
+}
+
+// The header and table of a batch, then its records.
+absl::Status SegmentPicture::Batch(const Look& look) {
+  const uint64_t size = format::BatchTableEnd(look.inner.size());
+  const bool whole = size <= DumpOutput::kChunk;
+  if (begin_ <= look.offset) {
+    DumpItem item = WordItem(DumpKind::kData, look, size);
+    const auto bytes =
+        reader_.Bytes(look.offset, whole ? size : format::kRecordHeaderSize + sizeof(format::BatchHeader));
+    Picture picture(item, bytes);
+    HeadFields(look, 0, bytes, picture, item);
+    picture.Number<uint32_t>("count");
+    picture.Zeros("reserved", sizeof(format::BatchHeader::reserved));
+    for (size_t i = 0; whole && i < look.inner.size(); ++i) {
+      picture.Number<uint32_t>("record at",
+                               [&](uint32_t offset) { return fmt::format("{}", Position(look.offset + offset)); });
+      picture.Number<uint32_t>("its checksum", [](uint32_t sum) { return fmt::format("{:08x}", sum); });
+    }
+    item.summary = fmt::format("batch of {}, {} bytes in all", look.inner.size(), look.size);
+    output_.EmitRecord(item);
+    if (!whole) LIBBUS_RETURN_IF_ERROR(output_.EmitBytes(file_, "table", look.offset + 32, look.offset + size));
+  }
+  for (const Look& inner : look.inner) {
+    if (output_.done()) break;
+    if (inner.offset >= begin_) LIBBUS_RETURN_IF_ERROR(Inner(inner));
+  }
+  return reader_.status();
+}
+
+absl::Status SegmentPicture::Inner(const Look& look) {
+  return look.verdict == Verdict::kData ? Data(look, DumpKind::kInner) : BadInner(look);
+}
+
+absl::Status SegmentPicture::BadInner(const Look& look) {
+  DumpItem item = WordItem(DumpKind::kInner, look, look.size);
+  const bool whole = look.size <= DumpOutput::kChunk;
+  Picture picture(item, reader_.Bytes(look.offset, whole ? look.size : format::kWordSize));
+  picture.Bytes("word", format::kWordSize, WordMeaning(*item.word));
+  picture.Wrong("the word does not verify");
+  if (whole) picture.Bytes("damage", picture.left());
+  item.summary = fmt::format("{} bytes: the word does not verify; a reader gets a gap up to {}", look.size,
+                             Position(look.offset + look.size));
+  output_.EmitRecord(item);
+  if (whole) return absl::OkStatus();
+  return output_.EmitBytes(file_, "damage", look.offset + format::kWordSize, look.offset + look.size);
 }
 
 // A record that is reserved, or was given up: nobody checks its bytes.
@@ -284,6 +341,10 @@ absl::StatusOr<uint64_t> SegmentPicture::Find(libbus::Position position) {
     const bool bad = look.verdict == Verdict::kBad;
     const uint64_t next = bad ? reader_.Resync(offset) : offset + look.size;
     if (wanted < next && bad) return offset;
+    if (wanted < next && StandsInside(reader_.At(offset), wanted)) {
+      begin_ = wanted;
+      return offset;
+    }
     if (wanted < next) {
       return absl::InvalidArgumentError(fmt::format("{}: position {} is inside the record at {}: use {}", file_.path(),
                                                     position.offset, Position(offset), Position(offset)));

@@ -92,12 +92,50 @@ Look SegmentReader::Verified(Look look) {
   std::memcpy(&look.header, record.data(), sizeof(look.header));
   look.header.word = look.word.bits();
   look.body = record.subspan(format::kRecordHeaderSize);
+  if (look.word.is_batch()) return VerifiedBatch(std::move(look));
+  return VerifiedRecord(std::move(look));
+}
+
+Look SegmentReader::VerifiedRecord(Look look) const {
   look.extent = format::FindExtent(look.word, look.body);
   if (!look.extent) return look;
   const uint32_t begun =
       format::BeginChecksum(seed_, base_ + look.offset, look.word, look.header.type, look.header.timestamp);
   look.computed = format::Crc32c(begun, look.body.data(), size_t{look.extent->attributes} + look.extent->payload);
   return look;
+}
+
+Look SegmentReader::VerifiedBatch(Look look) const {
+  const uint64_t table_end =
+      format::BatchTableEnd(look.body.size() < sizeof(format::BatchHeader) ? 0 : format::BatchCount(look.body.data()));
+  if (table_end > format::kRecordHeaderSize + look.body.size()) return look;
+  const uint32_t begun =
+      format::BeginChecksum(seed_, base_ + look.offset, look.word, look.header.type, look.header.timestamp);
+  look.computed = format::Crc32c(begun, look.body.data(), table_end - format::kRecordHeaderSize);
+  const auto count = format::VerifyFrame(seed_, base_ + look.offset, look.header, look.body);
+  if (!count) return look;
+  look.extent = format::Extent{0, look.word.length()};
+  for (uint32_t i = 0; i < *count; ++i) look.inner.push_back(Inner(look, *format::FindInner(look.body, *count, i)));
+  return look;
+}
+
+Look SegmentReader::Inner(const Look& frame, const format::InnerPlace& place) const {
+  Look look;
+  look.offset = frame.offset + place.offset;
+  look.size = place.end - place.offset;
+  look.told = place.checksum;
+  look.verdict = format::Verdict::kBad;
+  const auto bytes = frame.body.subspan(place.offset - format::kRecordHeaderSize, look.size);
+  std::memcpy(&look.header, bytes.data(), sizeof(look.header));
+  look.word = format::Word(look.header.word);
+  const uint8_t check = format::ComputeCheck(seed_, base_ + look.offset, look.word.bits());
+  const bool right = look.word.state() == format::State::kInner && look.word.check() == check &&
+                     (look.word.flags() & ~format::kHasAttributes) == 0 &&
+                     format::kRecordHeaderSize + look.word.length() <= look.size;
+  if (!right) return look;
+  look.verdict = format::Verdict::kData;
+  look.body = bytes.subspan(format::kRecordHeaderSize);
+  return VerifiedRecord(std::move(look));
 }
 
 Look SegmentReader::At(uint64_t offset) {

@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "libbus/format/batch.h"
 #include "libbus/format/layout.h"
 #include "libbus/format/record.h"
 #include "libbus/format/word.h"
@@ -32,8 +33,16 @@ struct Look {
   std::optional<format::Extent> extent;  // nothing: the attributes do not fit
   uint32_t computed = 0;                 // checksum
   std::span<const std::byte> body;       // what follows the header; until the next call
+  // Of a record in a batch: the checksum that the table gives it.
+  std::optional<uint32_t> told = {};
+  // Of a batch whose table holds together: its records. The verdict of one whose word is no INNER with a right check
+  // and a length that fits is bad; its size is that of its place.
+  std::vector<Look> inner = {};
 
-  bool valid() const { return extent.has_value() && computed == header.checksum; }
+  // Of a batch: its own header and table.
+  bool valid() const {
+    return extent.has_value() && computed == header.checksum && computed == told.value_or(computed);
+  }
 };
 
 class SegmentReader {
@@ -69,6 +78,9 @@ class SegmentReader {
   format::Word FreshWord(uint64_t offset);
   format::Word CachedWord(uint64_t offset);
   Look Verified(Look look);
+  Look VerifiedRecord(Look look) const;
+  Look VerifiedBatch(Look look) const;
+  Look Inner(const Look& frame, const format::InnerPlace& place) const;
   // Where the range ends that was sealed off and holds `offset`; nothing if none does.
   std::optional<uint64_t> SealedUpTo(uint64_t offset) const;
   bool StillThere(const Look& look) { return FreshWord(look.offset) == look.word; }

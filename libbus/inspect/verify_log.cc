@@ -33,6 +33,7 @@ class LogCheck {
   absl::Status Walk(size_t index, const File& file, SegmentReader& reader);
   uint64_t Step(size_t index, const File& file, SegmentReader& reader, const Look& look);
   uint64_t Data(const File& file, const SegmentReader& reader, const Look& look);
+  void Inner(const File& file, const SegmentReader& reader, const Look& frame, const Look& inner);
   void End(const File& file, const SegmentReader& reader, const Look& look);
   uint64_t Free(size_t index, const File& file, SegmentReader& reader, const Look& look);
   uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what);
@@ -163,15 +164,38 @@ uint64_t LogCheck::Step(size_t index, const File& file, SegmentReader& reader, c
 
 uint64_t LogCheck::Data(const File& file, const SegmentReader& reader, const Look& look) {
   const uint64_t next = look.offset + look.size;
+  if (look.valid() && look.word.is_batch()) {
+    ++findings_.report().batches;
+    for (const Look& inner : look.inner) Inner(file, reader, look, inner);
+    return next;
+  }
   if (look.valid()) {
     ++findings_.report().records;
     return next;
   }
-  const std::string what = look.extent
+  const std::string what = look.word.is_batch() ? "the table of a batch does not verify"
+                           : look.extent
                                ? fmt::format("checksum {:08x}, computed {:08x}", look.header.checksum, look.computed)
                                : "its attributes do not fit";
   Damage(file, reader.base(), look.offset, what, reader.base() + next);
   return next;
+}
+
+// A record of a batch whose table verifies.
+void LogCheck::Inner(const File& file, const SegmentReader& reader, const Look& frame, const Look& inner) {
+  if (inner.verdict == Verdict::kData && inner.valid()) {
+    ++findings_.report().records;
+    return;
+  }
+  const std::string what =
+      inner.verdict != Verdict::kData ? "the word does not verify"
+      : !inner.extent                 ? "its attributes do not fit"
+      : inner.computed != inner.header.checksum
+          ? fmt::format("checksum {:08x}, computed {:08x}", inner.header.checksum, inner.computed)
+          : fmt::format("checksum {:08x}, in the table {:08x}", inner.header.checksum, *inner.told);
+  Damage(file, reader.base(), inner.offset,
+         fmt::format("a record in the batch at {}: {}", reader.base() + frame.offset, what),
+         reader.base() + inner.offset + inner.size);
 }
 
 // What recovery sealed off is a loss perhaps, but the log is whole: readers are told.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "libbus/format/batch.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::log {
@@ -14,24 +15,25 @@ namespace {
 using format::Verdict;
 using format::Word;
 
-// A copy of the record header with the word that was judged: each shared word is read once.
-format::RecordHeader HeaderOf(const Place& place, Word word) {
-  format::RecordHeader header;
-  std::memcpy(&header, place.segment->at(place.position), sizeof(header));
-  header.word = word.bits();
-  return header;
-}
-
 // True if an END must stand, or have stood, before the segment that begins with `first`.
 bool LedTo(const Place& first) { return !first.Read().is_free() || first.segment->cause() != 0; }
 
-std::span<const std::byte> BodyOf(const Place& place, Word word) {
-  return {place.segment->at(place.position) + format::kRecordHeaderSize, word.length()};
+// What a record with this header and extent says; `body` is what follows the header.
+void Fill(Item& item, const format::RecordHeader& header, const format::Extent& extent, const std::byte* body) {
+  item.is_gap = false;
+  item.ordinals = 1;
+  item.type = header.type;
+  item.timestamp = header.timestamp;
+  item.attributes = body;
+  item.attributes_size = extent.attributes;
+  item.payload = body + extent.attributes;
+  item.payload_size = extent.payload;
 }
 
 }  // namespace
 
 absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
+  if (batch_.next < batch_.count) return ReadInner(item);
   for (;;) {
     word_ = place_.Read();
     const Verdict verdict = place_.Judge(log_->seed(), word_);
@@ -64,13 +66,9 @@ absl::StatusOr<Reader::Found> Reader::ReadFree(Item& item) {
 }
 
 absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
-  if ((word_.flags() & ~format::kKnownRecordFlags) != 0) {
-    return absl::UnimplementedError(
-        fmt::format("{} at {}: a record of a newer libbus (flags {:#x}): use a newer version", log_->path(),
-                    place_.position, word_.flags()));
-  }
-  const format::RecordHeader header = HeaderOf(place_, word_);
-  const std::span<const std::byte> body = BodyOf(place_, word_);
+  if ((word_.flags() & ~format::kHasAttributes) != 0) return ReadOther(item);
+  const format::RecordHeader header = place_.HeaderWith(word_);
+  const std::span<const std::byte> body = place_.BodyOf(word_);
   const auto extent = format::VerifyRecord(log_->seed(), place_.position, header, body);
   if (place_.segment->poisoned()) return NotIntact(*log_, place_);
   if (!extent) {
@@ -78,17 +76,74 @@ absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
     item.owner = word_.owner();
     return MakeDamage(item, {place_.segment, place_.position + word_.size()});
   }
-  item.is_gap = false;
-  item.ordinals = 1;
+  item.frame = 0;
+  Fill(item, header, *extent, body.data());
   item.position = place_.position;
   item.next = place_.position + word_.size();
-  item.type = header.type;
-  item.timestamp = header.timestamp;
-  item.attributes = body.data();
-  item.attributes_size = extent->attributes;
-  item.payload = body.data() + extent->attributes;
-  item.payload_size = extent->payload;
   place_.position = item.next;
+  if (sequence_) ++*sequence_;
+  return Found::kItem;
+}
+
+absl::StatusOr<Reader::Found> Reader::ReadOther(Item& item) {
+  if (word_.is_newer()) {
+    return absl::UnimplementedError(
+        fmt::format("{} at {}: a record of a newer libbus (flags {:#x}): use a newer version", log_->path(),
+                    place_.position, word_.flags()));
+  }
+  const bool opened = OpenBatch(word_);
+  if (place_.segment->poisoned()) return NotIntact(*log_, place_);
+  if (opened) return ReadInner(item);
+  item = {};
+  item.owner = word_.owner();
+  // How many records are lost with the table is not known.
+  sequence_.reset();
+  return MakeDamage(item, {place_.segment, place_.position + word_.size()});
+}
+
+bool Reader::OpenBatch(Word word) {
+  const auto count = format::VerifyFrame(log_->seed(), place_.position, place_.HeaderWith(word), place_.BodyOf(word));
+  if (!count) return false;
+  batch_ = {place_.position, place_.position + word.size(), *count, 0, word};
+  return true;
+}
+
+bool Reader::Enter(uint64_t position) {
+  const Word word = place_.Read();
+  if (place_.Judge(log_->seed(), word) != Verdict::kData || !word.is_batch() || !OpenBatch(word)) return false;
+  const auto index = format::InnerIndex(place_.BodyOf(word), batch_.count, position - batch_.start);
+  batch_.next = index.value_or(batch_.count);
+  if (index) place_.position = position;
+  return index.has_value();
+}
+
+absl::StatusOr<Reader::Found> Reader::ReadInner(Item& item) {
+  const std::span<const std::byte> body = Place{place_.segment, batch_.start}.BodyOf(batch_.word);
+  const auto place = format::FindInner(body, batch_.count, batch_.next);
+  if (!place || batch_.start + place->offset < place_.position) {
+    // It verified once: somebody writes there. What is left of the batch goes with its table.
+    batch_.next = batch_.count;
+    item = {};
+    sequence_.reset();
+    return MakeDamage(item, {place_.segment, batch_.end});
+  }
+  place_.position = batch_.start + place->offset;
+  format::RecordHeader header;
+  const auto extent = format::VerifyInner(log_->seed(), batch_.start, *place, body, header);
+  if (place_.segment->poisoned()) return NotIntact(*log_, place_);
+  const bool last = ++batch_.next == batch_.count;
+  const uint64_t next = last ? batch_.end : batch_.start + place->end;
+  if (!extent) {
+    item = {};
+    item.frame = batch_.start;
+    item.owner = batch_.word.owner();
+    return MakeDamage(item, {place_.segment, next});
+  }
+  item.frame = batch_.start;
+  Fill(item, header, *extent, body.data() + place->offset);
+  item.position = place_.position;
+  item.next = next;
+  place_.position = next;
   if (sequence_) ++*sequence_;
   return Found::kItem;
 }
@@ -176,6 +231,8 @@ absl::Status Reader::Unread(const Item& item) {
     LIBBUS_ASSIGN_OR_RETURN(place_.segment, store_->Containing(item.position));
   }
   place_.position = item.position;
+  // The last Read was of the batch: it is not behind it.
+  if (item.frame != 0) --batch_.next;
   if (sequence_) *sequence_ -= item.ordinals;
   return absl::OkStatus();
 }
@@ -192,7 +249,7 @@ std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* 
     format::RecordHeader header;
     std::memcpy(&header, at, sizeof(header));
     header.word = word.bits();
-    if (format::VerifyRecord(seed, position, header, {at + sizeof(header), word.length()})) return position;
+    if (format::VerifyStart(seed, position, header, {at + sizeof(header), word.length()})) return position;
   }
   return std::nullopt;
 }

@@ -12,11 +12,13 @@
 
 namespace libbus::log {
 
-// What a read found. Pointers lead into the mapped segment and stay valid as long as `segment` lives.
+// What a read found: a record, an inner record of a batch, or a gap. Pointers lead into the mapped segment and stay
+// valid as long as `segment` lives.
 struct Item {
   bool is_gap = false;
   uint64_t position = 0;
   uint64_t next = 0;
+  uint64_t frame = 0;  // of the batch that it stands in: where that begins; 0: in none
   // Records:
   uint32_t type = 0;
   int64_t timestamp = 0;
@@ -54,6 +56,7 @@ class Reader {
 
   // True while the word at the reader's place is FREE or RESERVED. Cheap, for polling.
   bool Pending() const {
+    if (batch_.next < batch_.count) return false;
     const format::Word word = place_.Read();
     return word.is_free() || word.state() == format::State::kReserved;
   }
@@ -68,8 +71,13 @@ class Reader {
   std::optional<uint64_t> sequence() const { return sequence_; }
   void set_sequence(std::optional<uint64_t> sequence) { sequence_ = sequence; }
 
-  // Goes to the start of a word that the caller knows.
-  void MoveTo(Place place) { place_ = std::move(place); }
+  // Enters the batch that begins at the reader's place, at its inner record `position`. False: there is none that
+  // verifies, or no inner record begins there; the reader stays.
+  bool Enter(uint64_t position);
+  // Where the batch begins in which the reader stands; nothing if it stands at a word.
+  std::optional<uint64_t> frame() const {
+    return batch_.next < batch_.count ? std::optional(batch_.start) : std::nullopt;
+  }
 
   // Behind an END nothing is looked at from here on: Read says kFree there.
   void SetLimit(uint64_t limit) { limit_ = limit; }
@@ -85,6 +93,11 @@ class Reader {
  private:
   absl::StatusOr<Found> ReadFree(Item& item);
   absl::StatusOr<Found> ReadData(Item& item);
+  // A batch, or something that only a newer version knows.
+  absl::StatusOr<Found> ReadOther(Item& item);
+  // Enters the batch at the reader's place with this word, if it verifies.
+  bool OpenBatch(format::Word word);
+  absl::StatusOr<Found> ReadInner(Item& item);
   absl::StatusOr<Found> ReadGap(Item& item);
   // Behind an END. kItem: recovery sealed the segment there, or segments are missing in between; `item` is the gap.
   absl::StatusOr<std::optional<Found>> EnterNext(Item& item);
@@ -94,16 +107,27 @@ class Reader {
   absl::StatusOr<Found> Resynchronise(Item& item);
   Found MakeDamage(Item& item, Place to);
 
+  // The batch that was entered last. Nothing of it is left once next == count, but Unread goes back into it.
+  struct Batch {
+    uint64_t start = 0;
+    uint64_t end = 0;
+    uint32_t count = 0;
+    uint32_t next = 0;  // index of the inner record to be read
+    format::Word word;
+  };
+
   Log* log_;
   SegmentStore* store_;
   Place place_;
   format::Word word_;
+  Batch batch_;
   uint64_t committed_ = 0;
   uint64_t limit_ = UINT64_MAX;
   std::optional<uint64_t> sequence_;
 };
 
-// The next position in [from, end) where a DATA word with right check and checksum stands; `bytes` are those from
+// The next position in [from, end) where a DATA word with right check and checksum stands (of a batch: its own, which
+// covers the table); `bytes` are those from
 // `from` on, mapped or read, and `end` is the end of their segment. Hashes at most four times `segment_size` in all.
 std::optional<uint64_t> FindNextRecord(format::TopicSeed seed, const std::byte* bytes, uint64_t from, uint64_t end,
                                        uint64_t segment_size);
@@ -121,16 +145,18 @@ struct Ends {
 absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store);
 absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store);
 
-// OK: a committed record starts at `position`. OUT_OF_RANGE: beyond the end, or before the oldest record.
-// INVALID_ARGUMENT: inside a record. DATA_LOSS: a gap is there. FAILED_PRECONDITION: reserved, not committed.
+// OK: a committed record starts at `position`, inside a batch or not, or a batch. OUT_OF_RANGE: beyond the end, or
+// before the oldest record. INVALID_ARGUMENT: inside a record, or in a batch's table. DATA_LOSS: a gap is there.
+// FAILED_PRECONDITION: reserved, not committed.
 absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position);
 
 // Where a consumer may start. Each returns a reader whose next Read gives what is wanted.
 // SeekStart: the oldest record, sequence 0. SeekEnd: behind the last committed record.
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store);
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store);
-// The record that starts at `position`, or the gap that holds it. OUT_OF_RANGE: before the first or beyond the end.
-// INVALID_ARGUMENT: inside a record; the message names its start.
+// The record that starts at `position` (of a batch that starts there: its first), or the gap that holds it.
+// OUT_OF_RANGE: before the first or beyond the end. INVALID_ARGUMENT: inside a record, or in a batch's table; the
+// message names the start.
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position);
 // The first record whose timestamp is not before `time` (ns), else the end.
 absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time);

@@ -22,12 +22,19 @@ using format::ControlRecord;
 using format::ControlState;
 using format::Word;
 
+// True for a claim, and for a batch of which not all is there.
+bool MayBecomeGap(const Log& log, const Place& place, Word word) {
+  const format::Verdict verdict = place.Judge(log.seed(), word);
+  if (verdict == format::Verdict::kReserved) return true;
+  return verdict == format::Verdict::kData && word.is_batch() && !place.Verifies(log.seed(), word);
+}
+
 absl::Status MakeGaps(Log& log, const RecoveryPlan& plan) {
   for (const RecoveryPlan::Claim& claim : plan.claims) {
     LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(claim.position));
     const Place place{std::move(segment), claim.position};
     const Word word = place.Read();
-    if (place.Judge(log.seed(), word) == format::Verdict::kReserved) EndClaim(log, place, word, claim.cause);
+    if (MayBecomeGap(log, place, word)) EndClaim(log, place, word, claim.cause);
     LIBBUS_RETURN_IF_ERROR(CheckIntact(log, place));
   }
   return absl::OkStatus();

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "libbus/format/record.h"
+#include "libbus/format/batch.h"
 #include "libbus/log/reader.h"
 #include "libbus/log/segment_file.h"
 #include "libbus/log/slot.h"
@@ -52,7 +52,8 @@ class RecoveryWalk {
   }
 
   Trust TrustAt(Standing standing) const {
-    if (sealing_) return Trust::kNone;
+    // A batch says how long it is: it is judged by what is known of its own place, whatever stood before it.
+    if (sealing_ && standing != Standing::kBatchTorn) return Trust::kNone;
     // The files end before what they held once: a new one in the place of a lost one would use its positions again.
     if (standing == Standing::kEndUnlinked && input_.reached() > place_.segment->end()) return Trust::kNone;
     if (place_.position < input_.durable) return Trust::kDurable;
@@ -64,8 +65,13 @@ class RecoveryWalk {
     switch (row.action) {
       case Action::kKeep:
         Count(standing == Standing::kData ? plan_.records : plan_.gaps, word_.size());
+        if (standing == Standing::kData) plan_.records.count += count_ - 1;
         break;
       case Action::kNote:
+        if (standing == Standing::kBatchTorn) {
+          NoteInner(row);
+          break;
+        }
         Note(row, place_.position + word_.size());
         Count(plan_.rotten, word_.size());
         break;
@@ -93,6 +99,17 @@ class RecoveryWalk {
   }
 
   void Note(const RecoveryCase& row, uint64_t to) { plan_.steps.push_back({&row, place_.position, to}); }
+
+  // What is not rotten of a batch is kept.
+  void NoteInner(const RecoveryCase& row) {
+    plan_.records.count += count_ - rotten_.size();
+    plan_.records.bytes += word_.size();
+    for (const format::InnerPlace& inner : rotten_) {
+      plan_.steps.push_back({&row, place_.position + inner.offset, place_.position + inner.end});
+      Count(plan_.rotten, inner.end - inner.offset);
+      plan_.records.bytes -= inner.end - inner.offset;
+    }
+  }
 
   void Claim(const RecoveryCase& row, uint8_t cause, Tally& tally) {
     Note(row, place_.position + word_.size());
@@ -164,10 +181,8 @@ class RecoveryWalk {
 
   absl::StatusOr<Standing> Stand() {
     switch (place_.Judge(log_.seed(), word_)) {
-      case Verdict::kData: {
-        LIBBUS_ASSIGN_OR_RETURN(const bool verifies, Verifies());
-        return verifies ? Standing::kData : Standing::kDataRotten;
-      }
+      case Verdict::kData:
+        return StandData();
       case Verdict::kGap:
         return Standing::kGap;
       case Verdict::kReserved:
@@ -217,15 +232,31 @@ class RecoveryWalk {
     return next;
   }
 
-  absl::StatusOr<bool> Verifies() {
+  absl::StatusOr<Standing> StandData() {
+    count_ = 1;
+    rotten_.clear();
     // A record of a newer version is whole as far as this one can tell: its checksum may cover something else.
-    if ((word_.flags() & ~format::kKnownRecordFlags) != 0) return true;
+    if (word_.is_newer()) return Standing::kData;
     LIBBUS_ASSIGN_OR_RETURN(const std::byte* const bytes,
                             file_->At(place_.position, format::kRecordHeaderSize + word_.length()));
     format::RecordHeader header;
     std::memcpy(&header, bytes, sizeof(header));
     const std::span<const std::byte> body(bytes + sizeof(header), word_.length());
-    return format::VerifyRecord(log_.seed(), place_.position, header, body).has_value();
+    if (word_.is_batch()) return StandBatch(header, body);
+    const bool verifies = format::VerifyRecord(log_.seed(), place_.position, header, body).has_value();
+    return verifies ? Standing::kData : Standing::kDataRotten;
+  }
+
+  Standing StandBatch(const format::RecordHeader& header, std::span<const std::byte> body) {
+    const auto count = format::VerifyFrame(log_.seed(), place_.position, header, body);
+    if (!count) return Standing::kDataRotten;
+    count_ = *count;
+    for (uint32_t i = 0; i < count_; ++i) {
+      const format::InnerPlace inner = *format::FindInner(body, count_, i);
+      format::RecordHeader ignored;
+      if (!format::VerifyInner(log_.seed(), place_.position, inner, body, ignored)) rotten_.push_back(inner);
+    }
+    return rotten_.empty() ? Standing::kData : Standing::kBatchTorn;
   }
 
   Log& log_;
@@ -237,6 +268,8 @@ class RecoveryWalk {
   std::optional<SegmentFile> file_;
   uint64_t open_base_ = 0;
   Word word_;
+  uint32_t count_ = 1;                      // of the record or batch at place_: how many records it is
+  std::vector<format::InnerPlace> rotten_;  // of the batch there
   SegmentPtr next_;
   Place resume_;
   RecoveryPlan plan_;

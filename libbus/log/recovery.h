@@ -6,7 +6,7 @@
 //   that
 //                                     had to be sealed is never appended to in place because the second attempt happens
 //                                     to run in the boot of the first
-//   2 claims of the dead -> GAP       each by one swap
+//   2 claims of the dead -> GAP       each by one swap; batches of which a part is missing likewise, see below
 //   3 the new segment                 appears whole, under a durable name. Died here: the next attempt seals it,
 //   unused,
 //                                     and makes another
@@ -14,6 +14,12 @@
 //   5 everything kept is synced       so that nothing in front of the new segment is less durable than what will stand
 //                                     in it
 //   6 OPEN, with T, D, the epochs, today's boot, device and mount
+//
+// A batch that a power loss tore, from D on, is the only committed word that is ever changed: DATA -> GAP(torn), by one
+// swap of that word. It may be done because nobody else writes (who recovers is alone), because nothing of the batch
+// was known to be durable, and because nothing of it was handed out since: readers stop at D until a writer has
+// recovered. It has to be done because its other records verify, and would be read: half of something that is published
+// whole. Below D, and with continuity, the same is bit rot, and the record that is hit loses itself alone.
 #ifndef LIBBUS_LOG_RECOVERY_H_
 #define LIBBUS_LOG_RECOVERY_H_
 
@@ -63,7 +69,7 @@ struct RecoveryPlan {
     uint64_t position;
     uint8_t cause;  // of the gap that it becomes
   };
-  std::vector<Claim> claims;
+  std::vector<Claim> claims;  // and batches that are torn
   struct Seal {
     uint64_t position;
     uint64_t to;    // the end of the segment

@@ -11,16 +11,17 @@ namespace libbus::log {
 
 // What stands at a place, for who is alone: all owners are dead.
 enum class Standing : uint8_t {
-  kData,         // DATA, check and checksum right
-  kDataRotten,   // DATA, right check, wrong checksum
+  kData,         // DATA, check and checksum right; of a batch all of it
+  kDataRotten,   // DATA, right check, wrong checksum; of a batch its table's
   kGap,          // GAP
   kEndLinked,    // END, and the next segment is there
   kEndUnlinked,  // END, and no next segment
   kReserved,     // a claim
   kFree,         // a word of zeros
   kBad,          // a word that does not verify
+  kBatchTorn,    // a batch: word and table verify, an inner record does not
 };
-inline constexpr int kStandings = 8;
+inline constexpr int kStandings = 9;
 
 // What is known of the place before its word is looked at.
 enum class Trust : uint8_t {
@@ -45,7 +46,7 @@ enum class Action : uint8_t {
   kNote,      // step over it; every reader reports it as a gap
   kNext,      // go to the next segment
   kMakeDead,  // RESERVED -> GAP(dead), step over it
-  kMakeTorn,  // RESERVED -> GAP(torn), step over it
+  kMakeTorn,  // RESERVED, or DATA of a batch -> GAP(torn), step over it
   kSkip,      // go on at what follows; every reader reports the bytes in between as a gap
   kTail,      // this is T: append here
   kRoll,      // this is T, and no word is to be written: the log goes on in a new segment behind all files

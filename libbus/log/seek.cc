@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <utility>
 
+#include "libbus/format/batch.h"
 #include "libbus/log/reader.h"
 #include "libbus/platform/status.h"
 
@@ -36,10 +38,45 @@ absl::StatusOr<Reader> StartAt(Log& log, SegmentStore& store, uint64_t base) {
   return Reader(log, store, Place{std::move(segment), first});
 }
 
-// True if a record that verifies starts there: then nothing else can.
+// True if a record that verifies starts there, or a batch whose table does: then nothing else can.
 bool RecordStartsAt(Log& log, const Place& place) {
   const Word word = place.Read();
-  return place.Judge(log.seed(), word) == format::Verdict::kData && place.Verifies(log.seed(), word);
+  return place.Judge(log.seed(), word) == format::Verdict::kData &&
+         format::VerifyStart(log.seed(), place.position, place.HeaderWith(word), place.BodyOf(word));
+}
+
+// A reader at the inner record that starts at `position`, which lies in `segment`. Nothing: none does, or damage in
+// between hides it. Walks the words, and hashes no more than one batch's table.
+std::optional<Reader> ReaderInBatch(Log& log, SegmentStore& store, SegmentPtr segment, uint64_t position) {
+  const uint64_t first = segment->first();
+  for (Place place{std::move(segment), first}; place.position < position;) {
+    const Word word = place.Read();
+    const format::Verdict verdict = place.Judge(log.seed(), word);
+    const bool steps =
+        verdict == format::Verdict::kData || verdict == format::Verdict::kGap || verdict == format::Verdict::kReserved;
+    if (!steps) break;
+    if (place.position + word.size() > position) {
+      Reader reader(log, store, place);
+      if (!reader.Enter(position)) break;
+      return reader;
+    }
+    place.position += word.size();
+  }
+  return std::nullopt;
+}
+
+// A reader at the record that verifies and starts at `position`, or at the batch's that does.
+std::optional<Reader> ReaderAt(Log& log, SegmentStore& store, const SegmentPtr& segment, uint64_t position) {
+  if (position % format::kRecordAlignment != 0) return std::nullopt;
+  const Place place{segment, position};
+  if (RecordStartsAt(log, place)) return Reader(log, store, place);
+  return ReaderInBatch(log, store, segment, position);
+}
+
+// Why nothing can be read at a position at which `found` does not stand.
+absl::Status InsideOf(const Log& log, uint64_t position, std::string_view what, uint64_t start) {
+  return absl::InvalidArgumentError(
+      fmt::format("{}: position {} lies inside the {} that starts at {}", log.path(), position, what, start));
 }
 
 }  // namespace
@@ -67,27 +104,24 @@ absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t posi
   }
   const uint64_t page = position & ~(format::kPageSize - 1);
   LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(std::max(position, page + format::kSegmentHeaderSize)));
-  const Place wanted{segment, std::max(position, segment->first())};
-  if (wanted.position % format::kRecordAlignment == 0 && RecordStartsAt(log, wanted)) return Reader(log, store, wanted);
+  const uint64_t wanted = std::max(position, segment->first());
+  if (auto reader = ReaderAt(log, store, segment, wanted)) return *std::move(reader);
   // Not the start of a record that verifies: walk there from the segment's start to say what it is.
   LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, segment->base()));
   Item item = {};
   LIBBUS_ASSIGN_OR_RETURN(Reader found, ReadUntil(std::move(reader), std::min(position + 1, end),
                                                   [&](const Item& each) { return item = each, each.next > position; }));
   const bool inside = found.position() < position && item.next > position && !item.is_gap;
-  if (!inside) return found;
-  return absl::InvalidArgumentError(
-      fmt::format("{}: position {} lies inside the record that starts at {}", log.path(), position, item.position));
+  if (inside) return InsideOf(log, position, "record", item.position);
+  const bool in_table = found.position() > position && found.frame() && *found.frame() < position;
+  if (in_table) return InsideOf(log, position, "batch", *found.frame());
+  return found;
 }
 
-absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position) {
-  // A record behind an open claim counts, though no consumer gets there yet.
-  if (position % format::kRecordAlignment == 0) {
-    if (auto segment = store.Containing(position); segment.ok()) {
-      if (RecordStartsAt(log, {*std::move(segment), position})) return absl::OkStatus();
-    }
-  }
-  LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekPosition(log, store, position));
+namespace {
+
+// OK if `reader`, which was asked to go to `position`, stands at a record.
+absl::Status CheckItem(const Log& log, Reader reader, uint64_t position) {
   Item item;
   LIBBUS_ASSIGN_OR_RETURN(const Reader::Found found, reader.Read(item));
   const auto at = [&](std::string_view what) { return fmt::format("{}: position {}: {}", log.path(), position, what); };
@@ -96,7 +130,19 @@ absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position) {
   }
   if (found == Reader::Found::kFree) return absl::OutOfRangeError(at("no record was ever published there"));
   if (item.is_gap) return absl::DataLossError(at("a gap is there: it was lost or never committed (see `bus verify`)"));
-  return absl::OutOfRangeError(at("no record starts there"));
+  const bool starts = item.position == position || item.frame == position;
+  return starts ? absl::OkStatus() : absl::OutOfRangeError(at("no record starts there"));
+}
+
+}  // namespace
+
+absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position) {
+  // A record behind an open claim counts, though no consumer gets there yet.
+  if (auto segment = store.Containing(position); segment.ok()) {
+    if (auto reader = ReaderAt(log, store, *segment, position)) return CheckItem(log, *std::move(reader), position);
+  }
+  LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekPosition(log, store, position));
+  return CheckItem(log, std::move(reader), position);
 }
 
 absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time) {
@@ -120,17 +166,25 @@ absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n) {
   uint64_t until = end;
   for (auto base = bases.rbegin(); base != bases.rend(); ++base) {
     if (*base >= end) continue;
-    std::deque<uint64_t> last;
+    struct Spot {
+      uint64_t position;
+      uint64_t frame;
+    };
+    std::deque<Spot> last;
     LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, *base));
     const auto count = [&](const Item& item) {
-      last.push_back(item.position);
+      last.push_back({item.position, item.frame});
       if (last.size() > n) last.pop_front();
       return false;
     };
     LIBBUS_RETURN_IF_ERROR(ReadUntil(std::move(reader), until, count).status());
     if (last.size() == n) {
-      LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(last.front()));
-      return Reader(log, store, Place{std::move(segment), last.front()});
+      const Spot spot = last.front();
+      const uint64_t word = spot.frame != 0 ? spot.frame : spot.position;
+      LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(word));
+      Reader found(log, store, Place{std::move(segment), word});
+      if (spot.frame != 0) (void)found.Enter(spot.position);
+      return found;
     }
     n -= last.size();
     until = *base;

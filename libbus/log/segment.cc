@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-#include "libbus/format/record.h"
+#include "libbus/format/batch.h"
 #include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/platform/status.h"
@@ -168,13 +168,15 @@ absl::StatusOr<platform::File> PrepareSegment(const platform::File& directory, c
   return made;
 }
 
-bool Place::Verifies(format::TopicSeed seed, format::Word word) const {
-  const std::byte* const at = segment->at(position);
+format::RecordHeader Place::HeaderWith(format::Word word) const {
   format::RecordHeader header;
-  std::memcpy(&header, at, sizeof(header));
-  // The word that was judged: each shared word is read once.
+  std::memcpy(&header, segment->at(position), sizeof(header));
   header.word = word.bits();
-  return format::VerifyRecord(seed, position, header, {at + sizeof(header), word.length()}).has_value();
+  return header;
+}
+
+bool Place::Verifies(format::TopicSeed seed, format::Word word) const {
+  return format::VerifyWhole(seed, position, HeaderWith(word), BodyOf(word));
 }
 
 }  // namespace libbus::log

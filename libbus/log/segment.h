@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -145,8 +146,15 @@ struct Place {
   format::Verdict Judge(format::TopicSeed seed, format::Word word) const {
     return format::Judge(seed, position, word, segment->room(position));
   }
-  // True if the checksum of the record with this word is right. REQUIRES: it was judged as DATA.
+  // True if the record with this word is whole; of a batch every inner record. REQUIRES: it was judged as DATA.
   bool Verifies(format::TopicSeed seed, format::Word word) const;
+
+  // The record header that stands here, with `word` in it, which was judged: each shared word is read once.
+  format::RecordHeader HeaderWith(format::Word word) const;
+  // What follows the header of the record with this word.
+  std::span<const std::byte> BodyOf(format::Word word) const {
+    return {segment->at(position) + format::kRecordHeaderSize, word.length()};
+  }
 };
 
 }  // namespace libbus::log

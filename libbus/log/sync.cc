@@ -39,7 +39,7 @@ bool Verifies(const Log& log, const Place& place, Word word) {
     case Verdict::kBad:
       return false;
   }
-  return (word.flags() & ~format::kKnownRecordFlags) != 0 || place.Verifies(log.seed(), word);
+  return word.is_newer() || place.Verifies(log.seed(), word);
 }
 
 // OK: every record from `from` to `to` verifies. REQUIRES: a word starts at `from`.

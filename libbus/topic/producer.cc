@@ -12,7 +12,6 @@
 
 namespace libbus {
 namespace internal {
-namespace {
 
 using platform::Seam;
 
@@ -25,8 +24,6 @@ format::AttributesSpec<Header> SpecOf(const RecordOptions& options) {
   spec.headers = options.headers;
   return spec;
 }
-
-}  // namespace
 
 ProducerImpl::ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender)
     : topic_(std::move(topic)),
@@ -72,6 +69,16 @@ absl::Status ProducerImpl::CheckUsable() const {
       fmt::format("{}: this producer is closed: make a new one", topic_->log().path()));
 }
 
+absl::Status ProducerImpl::CheckNoClaim() const {
+  if (!appender_.has_claim()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("{}: a claim of this producer is open: commit or abandon it first", topic_->log().path()));
+}
+
+absl::Status ProducerImpl::CheckMayBeDurable(bool durable) const {
+  return durable || sync_each_ ? log::CheckNotVolatile(topic_->log()) : absl::OkStatus();
+}
+
 int64_t ProducerImpl::TimestampFor(const std::optional<absl::Time>& given) const {
   if (given) return absl::ToUnixNanos(*given);
   switch (timestamps_) {
@@ -87,10 +94,7 @@ int64_t ProducerImpl::TimestampFor(const std::optional<absl::Time>& given) const
 
 absl::StatusOr<std::byte*> ProducerImpl::Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size) {
   if (!usable()) return CheckUsable();
-  if (appender_.has_claim()) {
-    return absl::FailedPreconditionError(
-        fmt::format("{}: a claim of this producer is open: commit or abandon it first", topic_->log().path()));
-  }
+  LIBBUS_RETURN_IF_ERROR(CheckNoClaim());
   const uint64_t attributes = format::AttributesSize(spec);
   if (payload_size > format::kMaxLength || attributes + payload_size > format::kMaxLength) {
     return absl::InvalidArgumentError(
@@ -105,7 +109,7 @@ absl::StatusOr<std::byte*> ProducerImpl::Reserve(const format::AttributesSpec<He
 }
 
 absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOptions& options) {
-  if (options.durable || sync_each_) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
+  LIBBUS_RETURN_IF_ERROR(CheckMayBeDurable(options.durable));
   LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(SpecOf(options), payload.size()));
   if (!payload.empty()) Seam::CopyPayload(to, payload.data(), payload.size());
   const auto size = static_cast<uint32_t>(attributes_size_ + payload.size());
@@ -131,7 +135,7 @@ absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durab
 }
 
 absl::StatusOr<std::span<std::byte>> ProducerImpl::Claim(size_t size, const RecordOptions& options) {
-  if (options.durable || sync_each_) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic_->log()));
+  LIBBUS_RETURN_IF_ERROR(CheckMayBeDurable(options.durable));
   format::AttributesSpec<Header> spec = SpecOf(options);
   spec.payload_length = size;
   LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(spec, size));

@@ -15,6 +15,11 @@
 
 namespace libbus::internal {
 
+class BatchBuffer;
+
+// What a record's options put into its attributes.
+format::AttributesSpec<Header> SpecOf(const RecordOptions& options);
+
 // Not thread-safe.
 class ProducerImpl {
  public:
@@ -27,16 +32,23 @@ class ProducerImpl {
   absl::StatusOr<std::span<std::byte>> Claim(size_t size, const RecordOptions& options);
   absl::StatusOr<Position> CommitClaim(size_t size);
   absl::Status AbandonClaim();
+  // OK, or UNAVAILABLE: published, and the batch is empty. OK: the position of its first record.
+  absl::StatusOr<Position> CommitBatch(BatchBuffer& batch);
   void KeepAlive();
   absl::Status Close();
 
   bool has_claim() const { return usable() && appender_.has_claim(); }
   std::shared_ptr<void> mapping() const { return appender_.segment(); }
 
+  // FAILED_PRECONDITION: closed, or after fork.
+  absl::Status CheckUsable() const;
+  // FAILED_PRECONDITION: a record that is to be durable, by itself or by the topic's policy, on a volatile bus.
+  absl::Status CheckMayBeDurable(bool durable) const;
+
  private:
   ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender);
   bool usable() const { return !closed_ && guard_.InMaker(); }
-  absl::Status CheckUsable() const;
+  absl::Status CheckNoClaim() const;
   // Reserves a record and writes its attributes. OK: where the payload goes.
   absl::StatusOr<std::byte*> Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size);
   // Committed: waits where that is not enough.

@@ -61,6 +61,8 @@ Structs CompiledStructs() {
                           FIELD(RecordHeader, timestamp)}};
   all["AttributesHeader"] = {sizeof(AttributesHeader),
                              {FIELD(AttributesHeader, size), FIELD(AttributesHeader, fields)}};
+  all["BatchHeader"] = {sizeof(BatchHeader), {FIELD(BatchHeader, count), FIELD(BatchHeader, reserved)}};
+  all["BatchEntry"] = {sizeof(BatchEntry), {FIELD(BatchEntry, offset), FIELD(BatchEntry, checksum)}};
   all["ControlHeader"] = {
       sizeof(ControlHeader),
       {FIELD(ControlHeader, header), FIELD(ControlHeader, created), FIELD(ControlHeader, segment_size),
@@ -230,7 +232,10 @@ TEST(FormatDocTest, FlagsAndAttributes) {
                        {"headers", bit(kFieldHeaders)}};
   EXPECT_EQ(Table("attribute"), fields);
   EXPECT_EQ(kKnownFields, 31u);
-  EXPECT_EQ(kKnownRecordFlags, kHasAttributes);
+  for (int flags = 0; flags < 64; ++flags) {
+    const bool known = flags == 0 || flags == kHasAttributes || flags == kBatch;
+    EXPECT_EQ(MakeWord({1}, 64, State::kData, static_cast<uint8_t>(flags), 1, 0).is_newer(), !known) << flags;
+  }
 }
 
 TEST(FormatDocTest, Causes) {

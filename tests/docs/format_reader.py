@@ -22,6 +22,7 @@ KNOWN_INCOMPATIBLE = 0
 
 FREE, RESERVED, DATA, GAP, END, INNER = 0x00, 0x0F, 0x33, 0x3C, 0x55, 0x5A
 HAS_ATTRIBUTES = 1
+BATCH = 2
 GAP_CAUSES = {1: "dead", 2: "revoked", 3: "aborted", 4: "torn"}
 END_CAUSES = {0: "rolled", 1: "power loss", 2: "copied", 3: "other mount", 4: "damage", 5: "sync failed"}
 STATES = {0: "none", 1: "recovering", 2: "open", 3: "clean"}
@@ -227,12 +228,9 @@ def attributes_of(data):
     return result
 
 
-def record_at(segment, position):
-    """The DATA record at `position`, whose word was judged; Damage if it is not valid."""
-    word = segment.word_at(position)
+def verified(segment, position, word):
+    """The record at `position`, whose word was looked at; Damage if its bytes are not valid."""
     _, flags, owner, _, length = split_word(word)
-    if flags & ~HAS_ATTRIBUTES:
-        raise NotImplementedError(f"position {position}: flags {flags:#04x} of a newer version")
     header = segment.bytes_at(position, 24)
     body = segment.bytes_at(position + 24, length)
     checksum, kind, timestamp = struct.unpack_from("<IIq", header, 8)
@@ -260,12 +258,65 @@ def record_at(segment, position):
     return result
 
 
+def table_of(segment, position, word):
+    """Where the records of the batch at `position` begin and end, and their checksums; Damage if it is not valid."""
+    length = word >> 32
+    body = segment.bytes_at(position + 24, length)
+    count = int.from_bytes(body[:4], "little")
+    if length < 8 or count == 0 or 8 + 8 * count > length:
+        raise Damage("no room for the table")
+    checksum, kind, timestamp = struct.unpack("<IIq", segment.bytes_at(position + 8, 16))
+    register = crc32c(segment.seed, struct.pack("<QQIq", position, word & ~0xFF | DATA, kind, timestamp))
+    if checksum != crc32c(register, body[:8 + 8 * count]):
+        raise Damage("wrong checksum of a batch")
+    entries = list(struct.iter_unpack("<II", body[8:8 + 8 * count]))
+    ends = [offset for offset, _ in entries[1:]] + [24 + length]
+    least = 32 + 8 * count
+    for (offset, _), end in zip(entries, ends):
+        if offset < least or offset % 8 or end < offset + 24:
+            raise Damage("the table leads astray")
+        least = end
+    return [(offset, end, checksum) for (offset, checksum), end in zip(entries, ends)]
+
+
+def inner_at(segment, position, room, checksum):
+    """The record of a batch at `position`; Damage if it is not valid."""
+    word = segment.word_at(position)
+    state, flags, _, check, length = split_word(word)
+    if state != INNER or check != word_check(segment.seed, position, word):
+        raise Damage("wrong word in a batch")
+    if flags & ~HAS_ATTRIBUTES or 24 + length > room:
+        raise Damage("longer than its place in the batch, or an unknown flag")
+    if int.from_bytes(segment.bytes_at(position + 8, 4), "little") != checksum:
+        raise Damage("another checksum than in the table")
+    return verified(segment, position, word)
+
+
+def records_at(segment, position, following):
+    """What the DATA word at `position`, which was judged, stands for: a record or the records of a batch."""
+    word = segment.word_at(position)
+    flags = word >> 8 & 0x3F
+    if flags not in (0, HAS_ATTRIBUTES, BATCH):
+        raise NotImplementedError(f"position {position}: flags {flags:#04x} of a newer version")
+    if flags != BATCH:
+        return [dict(verified(segment, position, word), next=following)]
+    places = table_of(segment, position, word)
+    items = []
+    for i, (offset, end, checksum) in enumerate(places):
+        at, after = position + offset, following if i + 1 == len(places) else position + end
+        try:
+            items.append(dict(inner_at(segment, at, end - offset, checksum), next=after))
+        except Damage as damage:
+            items.append({"kind": "damage", "position": at, "next": after, "why": str(damage)})
+    return items
+
+
 def resynchronise(segment, position):
     """The next DATA record behind damage in this segment, or the segment's end."""
     while position + 8 <= segment.end():
         try:
             if segment.word_at(position) & 0xFF == DATA and judge(segment, position) == DATA:
-                record_at(segment, position)
+                records_at(segment, position, position)
                 return position
         except (Damage, NotImplementedError):
             pass
@@ -301,7 +352,7 @@ def walk(segment):
                    "owner": owner}
         else:
             try:
-                yield dict(record_at(segment, position), next=following)
+                yield from records_at(segment, position, following)
             except Damage as damage:
                 yield {"kind": "damage", "position": position, "next": following, "why": str(damage)}
             except NotImplementedError as newer:

@@ -68,8 +68,8 @@ struct Shape {
       claimed = record.payload.size() + random.Below(50), record.payload_length = record.payload.size();
   }
 
-  absl::StatusOr<Position> PublishTo(Producer& producer) const {
-    std::vector<Header> headers;
+  // `headers` is where the options' headers stand.
+  RecordOptions Options(std::vector<Header>& headers) const {
     for (const auto& [name, value] : record.headers) headers.push_back({name, value});
     RecordOptions options;
     options.key = record.key;
@@ -79,6 +79,12 @@ struct Shape {
     if (record.source) options.source = Position{*record.source};
     options.producer = record.producer;
     options.producer_sequence = record.producer_sequence;
+    return options;
+  }
+
+  absl::StatusOr<Position> PublishTo(Producer& producer) const {
+    std::vector<Header> headers;
+    const RecordOptions options = Options(headers);
     if (!record.payload_length) return producer.Publish(record.payload, options);
     auto claim = producer.Claim(claimed, options);
     if (!claim.ok()) return claim.status();
@@ -130,6 +136,10 @@ class FormatReaderTest : public testing::Test {
     }
     for (int i = 0; i < count; ++i) {
       const uint64_t which = random_.Below(2);
+      if (random_.Below(8) == 0) {
+        ASSERT_NO_FATAL_FAILURE(FillBatch(producers[which], static_cast<uint32_t>(which + 1)));
+        continue;
+      }
       Shape shape(random_);
       const auto position = shape.PublishTo(producers[which]);
       ASSERT_TRUE(position.ok()) << position.status();
@@ -141,6 +151,40 @@ class FormatReaderTest : public testing::Test {
         ASSERT_TRUE(claim.ok()) << claim.status();
       }
     }
+  }
+
+  void FillBatch(Producer& producer, uint32_t owner) {
+    Batch batch = producer.NewBatch();
+    std::vector<ExpectedRecord> records;
+    for (uint64_t n = 1 + random_.Below(12); n > 0; --n) {
+      Shape shape(random_);
+      shape.record.payload_length.reset();
+      std::vector<Header> headers;
+      const absl::Status added = batch.Add(shape.record.payload, shape.Options(headers));
+      ASSERT_TRUE(added.ok()) << added;
+      shape.record.owner = owner;
+      records.push_back(shape.record);
+    }
+    const auto position = batch.Commit();
+    ASSERT_TRUE(position.ok()) << position.status();
+    uint64_t at = position->offset;
+    for (ExpectedRecord& record : records) {
+      record.position = at;
+      at += SizeOf(record);
+      published_.push_back(record);
+    }
+  }
+
+  // By the page: header, attributes, payload, padding.
+  static uint64_t SizeOf(const ExpectedRecord& record) {
+    const auto align = [](uint64_t n) { return (n + 7) / 8 * 8; };
+    uint64_t attributes = record.source ? 8 : 0;
+    if (!record.producer.empty()) attributes += align(12 + record.producer.size());
+    if (!record.key.empty()) attributes += align(4 + record.key.size());
+    uint64_t headers = 8;
+    for (const auto& [name, value] : record.headers) headers += 8 + name.size() + value.size();
+    if (!record.headers.empty()) attributes += align(headers);
+    return align(24 + (attributes == 0 ? 0 : 8 + attributes) + record.payload.size());
   }
 
   // What the reader has to print: what was published, with the gaps that a consumer finds.

@@ -66,8 +66,77 @@ SegmentBytes Everything(const format::Uuid& uuid) {
   segment.Data("payload", FullSpec(), 42);
   segment.Data("claimed-slack", ClaimSpec(7));
   segment.Reserved(20, 5);
+  segment.Batch({"first in the batch", "", "third"});
   segment.Gap(3, 6, format::kGapAborted);
   return segment;
+}
+
+TEST_F(DumpTest, ABatchIsItsTableAndItsRecords) {
+  SegmentBytes segment(uuid_, 0);
+  std::vector<uint64_t> inner;
+  const uint64_t frame = segment.Batch({"first", "second"}, &inner);
+  segment.Data("behind");
+  Put(segment, 0);
+  const auto items = Dump();
+  const auto batches = Only(items, DumpKind::kData);
+  ASSERT_EQ(batches.size(), 2u);
+  EXPECT_EQ(batches[0].position->offset, frame);
+  EXPECT_EQ(batches[0].summary, "batch of 2, 112 bytes in all");
+  EXPECT_EQ(MeaningOf(batches[0], "count"), "2");
+  EXPECT_EQ(MeaningOf(batches[0], "record at"), std::to_string(inner[0]));
+  const auto records = Only(items, DumpKind::kInner);
+  ASSERT_EQ(records.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(records[i].position->offset, inner[i]);
+    EXPECT_EQ(records[i].word->state, "inner");
+    EXPECT_FALSE(records[i].damaged);
+  }
+  EXPECT_EQ(MeaningOf(records[0], "payload"), "5 bytes, \"first\"");
+}
+
+TEST_F(DumpTest, BeginsAtARecordOfABatch) {
+  SegmentBytes segment(uuid_, 0);
+  std::vector<uint64_t> inner;
+  segment.Data("before");
+  const uint64_t frame = segment.Batch({"first", "second", "third"}, &inner);
+  segment.Data("behind");
+  Put(segment, 0);
+  const auto items = Dump({.from = Position{inner[1]}, .count = 2});
+  ASSERT_EQ(Only(items, DumpKind::kInner).size(), 2u);
+  EXPECT_EQ(Only(items, DumpKind::kInner)[0].position->offset, inner[1]);
+  EXPECT_TRUE(Only(items, DumpKind::kData).empty());
+  const auto all = Dump({.from = Position{frame}, .count = 2});
+  EXPECT_EQ(Only(all, DumpKind::kData)[0].position->offset, frame);
+  EXPECT_EQ(Only(all, DumpKind::kInner).size(), 1u);
+  const auto refused = DumpTopic(directory_, "t", {.from = Position{frame + 32}}, [](const DumpItem&) { return true; });
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(DumpTest, ARottenRecordOfABatchIsMarkedAlone) {
+  SegmentBytes segment(uuid_, 0);
+  std::vector<uint64_t> inner;
+  const uint64_t frame = segment.Batch({"first", "second", "third"}, &inner);
+  const std::string whole = segment.bytes();
+  for (const uint64_t at : {0, 3, 8, 24}) {
+    segment.bytes() = whole;
+    segment.bytes()[inner[1] + at] ^= 1;
+    Put(segment, 0);
+    const auto items = Dump();
+    const auto records = Only(items, DumpKind::kInner);
+    ASSERT_EQ(records.size(), 3u);
+    EXPECT_FALSE(records[0].damaged);
+    EXPECT_TRUE(records[1].damaged) << at;
+    EXPECT_NE(records[1].summary.find(std::to_string(inner[2])), std::string::npos) << "where a reader goes on";
+    EXPECT_FALSE(records[2].damaged);
+    ExpectAllBytesShown(DumpOf(TopicPath(SegmentName(0))), GetFile(TopicPath(SegmentName(0))));
+  }
+  segment.bytes() = whole;
+  segment.bytes()[frame + 33] ^= 1;
+  Put(segment, 0);
+  const auto items = Dump();
+  EXPECT_TRUE(Only(items, DumpKind::kData)[0].damaged);
+  EXPECT_TRUE(Only(items, DumpKind::kInner).empty());
+  ExpectAllBytesShown(DumpOf(TopicPath(SegmentName(0))), GetFile(TopicPath(SegmentName(0))));
 }
 
 TEST_F(DumpTest, EveryByteOfASegmentIsShown) {
@@ -92,7 +161,7 @@ TEST_F(DumpTest, EveryByteOfTheOtherFilesIsShown) {
 TEST_F(DumpTest, ARecordIsDecodedFieldByField) {
   Put(Everything(uuid_), 0);
   const auto records = Only(Dump(), DumpKind::kData);
-  ASSERT_EQ(records.size(), 3u);
+  ASSERT_EQ(records.size(), 4u);
   const DumpItem& record = records[1];
   EXPECT_EQ(record.position->offset, 96u);
   EXPECT_EQ(record.word->state, "data");

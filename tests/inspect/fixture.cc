@@ -84,6 +84,33 @@ uint64_t SegmentBytes::Data(std::string_view payload, const Spec& spec, uint32_t
   return PutWord(word);
 }
 
+uint64_t SegmentBytes::Batch(const std::vector<std::string>& payloads, std::vector<uint64_t>* inner) {
+  std::string records;
+  std::vector<format::StagedRecord> staged;
+  for (const std::string& payload : payloads) {
+    staged.push_back({static_cast<uint32_t>(records.size()), 0});
+    const uint64_t word = format::StagedWord(0, static_cast<uint32_t>(payload.size()));
+    records += AsText(format::RecordHeader{.word = word, .checksum = 0, .type = 3, .timestamp = 0}) + payload;
+    records.resize(format::AlignUp(records.size(), 8));
+  }
+  constexpr int64_t kTime = 1'700'000'000'000'000'000;
+  std::vector<format::BatchEntry> entries(staged.size());
+  format::FinishInner(seed_, position(), 1, kTime, staged, reinterpret_cast<std::byte*>(records.data()), entries);
+  std::string table = AsText(format::BatchHeader{static_cast<uint32_t>(staged.size()), 0});
+  for (const format::BatchEntry& entry : entries) {
+    table += AsText(entry);
+    if (inner != nullptr) inner->push_back(position() + entry.offset);
+  }
+  const auto length = static_cast<uint32_t>(table.size() + records.size());
+  const auto word = format::MakeWord(seed_, position(), format::State::kData, format::kBatch, 1, length);
+  format::RecordHeader header{.word = word.bits(), .checksum = 0, .type = 0, .timestamp = kTime};
+  header.checksum =
+      format::Crc32c(format::BeginChecksum(seed_, position(), word, 0, kTime), table.data(), table.size());
+  const std::string frame = AsText(header) + table + records;
+  bytes_.replace(offset_, frame.size(), frame);
+  return PutWord(word);
+}
+
 uint64_t SegmentBytes::Reserved(uint32_t length, uint32_t owner) {
   return PutWord(format::MakeWord(seed_, position(), format::State::kReserved, 0, owner, length));
 }

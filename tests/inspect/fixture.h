@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libbus/format/batch.h"
 #include "libbus/format/record.h"
 #include "libbus/format/word.h"
 #include "libbus/inspect.h"
@@ -32,6 +33,8 @@ class SegmentBytes {
 
   // Each returns the position of what it appended.
   uint64_t Data(std::string_view payload, const Spec& spec = {}, uint32_t type = 0);
+  // Of a batch: where its frame begins. `inner` gets the positions of its records.
+  uint64_t Batch(const std::vector<std::string>& payloads, std::vector<uint64_t>* inner = nullptr);
   uint64_t Reserved(uint32_t length, uint32_t owner);
   uint64_t Gap(uint32_t length, uint32_t owner, uint8_t cause);
   uint64_t End(uint8_t cause = format::kEndRolled);

@@ -1,4 +1,5 @@
 #include <absl/status/status.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -53,6 +54,56 @@ TEST_F(VerifyTest, StateOpenAloneIsOneLine) {
   const auto findings = Verify();
   ASSERT_EQ(findings.size(), 1u);
   EXPECT_EQ(findings[0].what, "state open: normal while a writer is attached, or after a kill");
+}
+
+TEST_F(VerifyTest, TheRecordsOfABatchCount) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("one");
+  segment.Batch({"two", "three", ""});
+  segment.Data("five");
+  Put(segment, 0);
+  VerifyReport report;
+  EXPECT_TRUE(Verify(&report).empty());
+  EXPECT_EQ(report.records, 5u);
+  EXPECT_EQ(report.batches, 1u);
+  EXPECT_EQ(report.end.offset, segment.position());
+}
+
+// Each bit of a batch belongs to its table, to one record, or to padding.
+TEST_F(VerifyTest, EveryFlippedBitOfABatchIsFoundWhereItIs) {
+  SegmentBytes segment(uuid_, 0);
+  std::vector<uint64_t> inner;
+  const uint64_t frame = segment.Batch({"two", "three 16 bytes..", ""}, &inner);
+  const uint64_t behind = segment.Data("behind");
+  const std::string whole = segment.bytes();
+  inner.push_back(behind);
+  const std::vector<uint64_t> sizes = {24 + 3, 24 + 16, 24};
+  for (uint64_t bit = (frame + 8) * 8; bit < behind * 8; ++bit) {
+    segment.bytes() = whole;
+    segment.bytes()[bit / 8] = static_cast<char>(segment.bytes()[bit / 8] ^ 1 << bit % 8);
+    Put(segment, 0);
+    VerifyReport report;
+    const auto findings = Verify(&report);
+    const uint64_t at = bit / 8;
+    if (at < inner[0]) {
+      ASSERT_EQ(findings.size(), 1u) << "bit " << bit;
+      EXPECT_EQ(findings[0].position->offset, frame);
+      EXPECT_EQ(findings[0].reader, fmt::format("a gap (damage) from {} to {}", frame, behind));
+      EXPECT_EQ(report.records, 1u);
+      continue;
+    }
+    size_t hit = 2;
+    while (inner[hit] > at) --hit;
+    if (at >= inner[hit] + sizes[hit]) {
+      ASSERT_TRUE(findings.empty()) << "padding, bit " << bit;
+      continue;
+    }
+    ASSERT_EQ(findings.size(), 1u) << "bit " << bit;
+    EXPECT_TRUE(findings[0].damage);
+    EXPECT_EQ(findings[0].position->offset, inner[hit]);
+    EXPECT_EQ(findings[0].reader, fmt::format("a gap (damage) from {} to {}", inner[hit], inner[hit + 1]));
+    EXPECT_EQ(report.records, 3u);
+  }
 }
 
 // Every single bit of a record is flipped: each is found where it is, and what comes behind is still read.
