@@ -27,7 +27,8 @@ T Need(absl::StatusOr<T> result) {
 // A bus of its own with one topic, gone afterwards.
 class ScratchTopic {
  public:
-  ScratchTopic() : directory_(MakeDirectory()), topic_(OpenTopic(directory_)) {}
+  explicit ScratchTopic(bool exclusive = false)
+      : directory_(MakeDirectory()), topic_(OpenTopic(directory_, exclusive)) {}
   ~ScratchTopic() {
     topic_.reset();
     std::error_code ignored;
@@ -43,12 +44,13 @@ class ScratchTopic {
     if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("cannot make " + path);
     return path;
   }
-  static Topic OpenTopic(const std::string& directory) {
+  static Topic OpenTopic(const std::string& directory, bool exclusive) {
     OpenOptions open;
     open.create = true;
     Bus bus = Need(Bus::Open(directory + "/bus", open));
     TopicOptions options;
     options.create = true;
+    options.exclusive = exclusive;
     return Need(bus.OpenTopic("bench", options));
   }
 
@@ -59,7 +61,9 @@ class ScratchTopic {
 // A log only grows: now and then a new one takes its place, off the clock.
 class EndlessLog {
  public:
-  explicit EndlessLog(size_t record_size) : records_(kMostBytes / (record_size + 24)) { Renew(); }
+  EndlessLog(size_t record_size, bool exclusive) : records_(kMostBytes / (record_size + 24)), exclusive_(exclusive) {
+    Renew();
+  }
 
   Producer& producer() { return *producer_; }
 
@@ -73,33 +77,38 @@ class EndlessLog {
  private:
   void Renew() {
     producer_.reset();
-    log_ = std::make_unique<ScratchTopic>();
+    log_ = std::make_unique<ScratchTopic>(exclusive_);
     producer_.emplace(Need((*log_)->NewProducer()));
     if (auto ready = (*log_)->Maintain(); !ready.ok()) throw std::runtime_error(std::string(ready.message()));
     written_ = 0;
   }
 
   uint64_t records_;
+  bool exclusive_;
   uint64_t written_ = 0;
   std::unique_ptr<ScratchTopic> log_;
   std::optional<Producer> producer_;
 };
 
-void Publish(benchmark::State& state) {
+void PublishTo(benchmark::State& state, bool exclusive) {
   const std::vector<std::byte> payload(static_cast<size_t>(state.range(0)), std::byte{7});
-  EndlessLog log(payload.size());
+  EndlessLog log(payload.size(), exclusive);
   for (auto _ : state) {
     if (!log.producer().Publish(payload).ok()) state.SkipWithError("Publish failed");
     log.Count(state);
   }
   state.SetItemsProcessed(state.iterations());
 }
+void Publish(benchmark::State& state) { PublishTo(state, false); }
 BENCHMARK(Publish)->Arg(64)->Arg(1024)->Arg(65536);
 
+void PublishExclusive(benchmark::State& state) { PublishTo(state, true); }
+BENCHMARK(PublishExclusive)->Arg(64)->Arg(1024)->Arg(65536);
+
 // Without filling: what is left of a publish when no byte is copied.
-void ClaimAndCommit(benchmark::State& state) {
+void ClaimAndCommitIn(benchmark::State& state, bool exclusive) {
   const auto size = static_cast<size_t>(state.range(0));
-  EndlessLog log(size);
+  EndlessLog log(size, exclusive);
   for (auto _ : state) {
     auto claim = log.producer().Claim(size);
     if (!claim.ok() || !(*std::move(claim)).Commit().ok()) state.SkipWithError("Claim failed");
@@ -107,7 +116,11 @@ void ClaimAndCommit(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations());
 }
+void ClaimAndCommit(benchmark::State& state) { ClaimAndCommitIn(state, false); }
 BENCHMARK(ClaimAndCommit)->Arg(64)->Arg(1024);
+
+void ClaimAndCommitExclusive(benchmark::State& state) { ClaimAndCommitIn(state, true); }
+BENCHMARK(ClaimAndCommitExclusive)->Arg(64)->Arg(1024);
 
 void Next(benchmark::State& state) {
   const std::vector<std::byte> payload(static_cast<size_t>(state.range(0)), std::byte{7});

@@ -23,6 +23,7 @@ struct Run {
   uint32_t producers = 1;    // processes
   uint32_t consumers = 1;    // processes
   Wait wait = Wait::kSpin;   // kSpin or kPark
+  bool exclusive = false;    // the topic of what is measured
   uint64_t records = 0;      // of each producer
   uint64_t interval_ns = 0;  // between two records of all producers together; 0: as fast as it goes
   std::string directory;     // empty at first, removed afterwards
@@ -50,8 +51,9 @@ class Contender {
   virtual void Discard() = 0;
 };
 
-// libbus itself: a shared topic, Publish and Next.
+// libbus itself: Publish and Next, in the topic that the run asks for; or always in a shared one, as a reference.
 std::unique_ptr<Contender> MakeLibbus();
+std::unique_ptr<Contender> MakeShared();
 
 // A plain ring in shared memory, one for each producer.
 std::unique_ptr<Contender> MakeRing();
@@ -60,8 +62,8 @@ std::unique_ptr<Contender> MakeRing();
 std::unique_ptr<Contender> MakeJournal();
 std::unique_ptr<Contender> MakeCheckedJournal();
 
-// libbus first, then the references.
-std::vector<std::unique_ptr<Contender>> AllContenders();
+// libbus first, then the references. `exclusive`: a shared topic is one of them.
+std::vector<std::unique_ptr<Contender>> AllContenders(bool exclusive);
 
 }  // namespace libbus::bench
 

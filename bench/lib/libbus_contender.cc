@@ -13,10 +13,10 @@ constexpr std::string_view kTopic = "bench";
 
 std::string BusPath(const Run& run) { return run.directory + "/bus"; }
 
-absl::StatusOr<Topic> OpenTopic(const Run& run, bool create) {
-  auto bus = Bus::Open(BusPath(run), {.create = create});
+absl::StatusOr<Topic> OpenTopic(const Run& run, const TopicOptions& options = {}) {
+  auto bus = Bus::Open(BusPath(run), {.create = options.create});
   if (!bus.ok()) return bus.status();
-  return bus->OpenTopic(kTopic, {.create = create});
+  return bus->OpenTopic(kTopic, options);
 }
 
 class LibbusWriter {
@@ -48,15 +48,18 @@ class LibbusReader {
 
 class LibbusContender : public Contender {
  public:
-  std::string_view name() const override { return "libbus"; }
+  explicit LibbusContender(bool always_shared) : always_shared_(always_shared) {}
+
+  std::string_view name() const override { return always_shared_ ? "shared" : "libbus"; }
 
   // In a process of its own: what forks the others has never used the library.
   absl::Status Prepare(const Run& run) override {
-    return RunInProcess([&run] { return OpenTopic(run, true).status(); });
+    const bool exclusive = run.exclusive && !always_shared_;
+    return RunInProcess([&] { return OpenTopic(run, {.create = true, .exclusive = exclusive}).status(); });
   }
 
   absl::Status Produce(const Run& run, ProducerSide& side) override {
-    auto topic = OpenTopic(run, false);
+    auto topic = OpenTopic(run);
     if (!topic.ok()) return topic.status();
     auto producer = topic->NewProducer();
     if (!producer.ok()) return producer.status();
@@ -67,7 +70,7 @@ class LibbusContender : public Contender {
   }
 
   absl::Status Consume(const Run& run, ConsumerSide& side) override {
-    auto topic = OpenTopic(run, false);
+    auto topic = OpenTopic(run);
     if (!topic.ok()) return topic.status();
     auto consumer = topic->NewConsumer({.wait = run.wait});
     if (!consumer.ok()) return consumer.status();
@@ -76,15 +79,20 @@ class LibbusContender : public Contender {
   }
 
   void Discard() override {}  // the files go with the directory
+
+ private:
+  const bool always_shared_;
 };
 
 }  // namespace
 
-std::unique_ptr<Contender> MakeLibbus() { return std::make_unique<LibbusContender>(); }
+std::unique_ptr<Contender> MakeLibbus() { return std::make_unique<LibbusContender>(false); }
+std::unique_ptr<Contender> MakeShared() { return std::make_unique<LibbusContender>(true); }
 
-std::vector<std::unique_ptr<Contender>> AllContenders() {
+std::vector<std::unique_ptr<Contender>> AllContenders(bool exclusive) {
   std::vector<std::unique_ptr<Contender>> all;
   all.push_back(MakeLibbus());
+  if (exclusive) all.push_back(MakeShared());
   all.push_back(MakeRing());
   all.push_back(MakeJournal());
   all.push_back(MakeCheckedJournal());

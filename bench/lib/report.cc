@@ -26,14 +26,16 @@ Summary SummaryOf(const ContenderResult& result) {
 
 std::string_view WaitName(Wait wait) { return wait == Wait::kPark ? "park" : "spin"; }
 
+std::string_view ModeName(const CaseOptions& options) { return options.exclusive ? "exclusive" : "shared"; }
+
 std::string Count(uint32_t n, std::string_view what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); }
 
 void AddTitle(const CaseResult& result, std::string& out) {
   const CaseOptions& options = result.options;
-  fmt::format_to(
-      std::back_inserter(out), "{} B, {}, {}, shared, {}: {} of {} records unpaced, {} one every {:.1f} us\n",
-      options.size, Count(options.producers, "producer"), Count(options.consumers, "consumer"), WaitName(options.wait),
-      Count(options.rounds, "round"), result.records, result.samples, static_cast<double>(result.interval_ns) / 1000);
+  fmt::format_to(std::back_inserter(out), "{} B, {}, {}, {}, {}: {} of {} records unpaced, {} one every {:.1f} us\n",
+                 options.size, Count(options.producers, "producer"), Count(options.consumers, "consumer"),
+                 ModeName(options), WaitName(options.wait), Count(options.rounds, "round"), result.records,
+                 result.samples, static_cast<double>(result.interval_ns) / 1000);
 }
 
 void AddLine(const CaseResult& result, const ContenderResult& contender, std::string& out) {
@@ -76,9 +78,9 @@ std::string JsonReport(const CaseResult& result) {
   const CaseOptions& options = result.options;
   const Summary summary = SummaryOf(result.Of(kSubject));
   std::string out = fmt::format(
-      R"({{"mode":"shared","size":{},"producers":{},"consumers":{},"wait":"{}","rounds":{},"records":{},"samples":{})",
-      options.size, options.producers, options.consumers, WaitName(options.wait), options.rounds, result.records,
-      result.samples);
+      R"({{"mode":"{}","size":{},"producers":{},"consumers":{},"wait":"{}","rounds":{},"records":{},"samples":{})",
+      ModeName(options), options.size, options.producers, options.consumers, WaitName(options.wait), options.rounds,
+      result.records, result.samples);
   fmt::format_to(std::back_inserter(out),
                  R"(,"msgs_per_s":{:.0f},"msgs_per_s_lowest":{:.0f},"msgs_per_s_highest":{:.0f})", summary.rate,
                  summary.lowest, summary.highest);

@@ -103,6 +103,7 @@ Run FastRun(const CaseOptions& options) {
   run.producers = options.producers;
   run.consumers = options.consumers;
   run.wait = options.wait;
+  run.exclusive = options.exclusive;
   run.records = DivideUp(options.records > 0 ? options.records : fits, options.producers);
   return run;
 }
@@ -136,6 +137,10 @@ absl::Status CheckOptions(const CaseOptions& options) {
   if (!within(options.producers, kMaxProcesses) || !within(options.consumers, kMaxProcesses)) {
     return absl::InvalidArgumentError(fmt::format("{} producers, {} consumers: give 1 to {} of each", options.producers,
                                                   options.consumers, kMaxProcesses));
+  }
+  if (options.exclusive && options.producers != 1) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} producers: an exclusive topic has one at a time", options.producers));
   }
   if (!within(options.rounds, kMaxRounds)) {
     return absl::InvalidArgumentError(fmt::format("{} rounds: give 1 to {}", options.rounds, kMaxRounds));

@@ -28,6 +28,7 @@ struct CaseOptions {
   uint32_t producers = 1;
   uint32_t consumers = 1;
   Wait wait = Wait::kSpin;
+  bool exclusive = false;  // an exclusive topic: one producer
   uint32_t rounds = 5;
   uint64_t records = 0;           // of all producers in an unpaced run; 0: what fits 256 MiB
   std::string directory = ".";    // a directory is made in it and removed

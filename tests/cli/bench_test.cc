@@ -102,6 +102,16 @@ TEST_F(BenchTest, ReportsEveryKey) {
   EXPECT_LE(NumberOf(json, "p99_ns"), NumberOf(json, "max_ns"));
 }
 
+// Beside a shared topic, in the same rounds.
+TEST_F(BenchTest, RunsExclusively) {
+  const auto outcome = Bench("--json --size 64 --wait park --mode exclusive --consumers 2 --rounds 1 --records 2000");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_NE(outcome.output.find("\"mode\":\"exclusive\""), std::string::npos) << outcome.output;
+  for (const char* reference : {"shared", "ring", "journal", "checked_journal"}) {
+    EXPECT_GT(NumberOf(outcome.output, fmt::format("ratio_to_{}", reference)), 0) << outcome.output;
+  }
+}
+
 TEST_F(BenchTest, RunsManyToMany) {
   for (const char* wait : {"spin", "park"}) {
     const auto outcome =
@@ -125,9 +135,10 @@ TEST_F(BenchTest, PrintsATable) {
 
 TEST_F(BenchTest, RefusesWhatItCannotDo) {
   for (const char* arguments :
-       {"--mode exclusive", "--wait sleep", "--size 8", "--size 17000000", "--producers 0", "--consumers 65",
-        "--rounds 0", "--size 65536 --records 100000", "surplus", "--durable --wait spin", "--durable --consumers 1",
-        "--durable --mode exclusive", "--durable --size 8", "--durable --producers 0", "--durable --producers 65"}) {
+       {"--mode alone", "--mode exclusive --producers 2", "--wait sleep", "--size 8", "--size 17000000",
+        "--producers 0", "--consumers 65", "--rounds 0", "--size 65536 --records 100000", "surplus",
+        "--durable --wait spin", "--durable --consumers 1", "--durable --mode exclusive", "--durable --size 8",
+        "--durable --producers 0", "--durable --producers 65"}) {
     const auto outcome = Bench(arguments);
     EXPECT_EQ(outcome.code, 2) << arguments << ": " << outcome.output;
     EXPECT_EQ(Lines(outcome.output).size(), 1u) << arguments << ": " << outcome.output;

@@ -27,6 +27,23 @@ TEST_F(TopicCommandTest, ItsOptionsAreKept) {
   EXPECT_EQ(Out({"cat", "t", "--format", "%t\\n"}), "1970-01-01T00:00:00.000000000Z\n");
 }
 
+TEST_F(TopicCommandTest, AnExclusiveOneSaysSoEverywhere) {
+  const std::string made = Out({"topic", "create", "t", "--exclusive", "--json"});
+  EXPECT_NE(made.find("\"mode\":\"exclusive\""), std::string::npos) << made;
+  EXPECT_NE(Out({"ls", "--json"}).find("\"mode\":\"exclusive\""), std::string::npos);
+  EXPECT_NE(Out({"info", "t", "--json"}).find("\"mode\":\"exclusive\""), std::string::npos);
+  EXPECT_NE(Out({"info", "t"}).find("mode           exclusive\n"), std::string::npos);
+  EXPECT_NE(Out({"info"}).find("t: positions 64 to 64, 1 segment, 67108864 bytes, exclusive, clean"), std::string::npos)
+      << Out({"info"});
+  Out({"pub", "t"}, "x\ny\n");
+  EXPECT_EQ(Out({"cat", "t"}), "x\ny\n");
+  EXPECT_EQ(Run({"verify", "t"}).code, 0);
+  const Result contradiction = Run({"topic", "create", "u", "--exclusive", "--claim-timeout", "1s"});
+  EXPECT_EQ(contradiction.code, 1);
+  EXPECT_NE(contradiction.err.find("never revoked"), std::string::npos) << contradiction.err;
+  EXPECT_EQ(Out({"ls"}), "t\n");
+}
+
 TEST_F(TopicCommandTest, OneThatExistsIsAnError) {
   Out({"topic", "create", "t"});
   const Result result = Run({"topic", "create", "t"});

@@ -40,7 +40,16 @@ std::string RecordText(uint64_t n) {
 // tmpfs where there is one: thousands of topics are made and synced.
 std::string ScratchParent() { return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; }
 
-TopicOptions SmallSegments() { return {.create = true, .segment_size = 4096}; }
+// Of every topic that is made from here on.
+bool exclusive = false;
+
+TopicOptions SmallSegments() { return {.create = true, .segment_size = 4096, .exclusive = exclusive}; }
+
+// As long as it lives the topics are exclusive.
+struct Exclusively {
+  Exclusively() { exclusive = true; }
+  ~Exclusively() { exclusive = false; }
+};
 
 absl::StatusOr<Topic> OpenTopic(const std::string& path, bool read_only = false) {
   auto bus = Bus::Open(path, {.create = !read_only, .read_only = read_only, .background = false});
@@ -101,6 +110,24 @@ int ClaimsAndLarge(const std::string& path, Ledger& ledger) {
     if (!PublishNext(*second, ledger)) return 6;
   }
   return std::move(*open).Abandon().ok() ? 0 : 7;
+}
+
+// The same of one producer: two claims that are given up, the second one left to the closing of its producer.
+int ClaimsAndLargeOfOne(const std::string& path, Ledger& ledger) {
+  auto topic = OpenTopic(path);
+  if (!topic.ok()) return 1;
+  auto producer = topic->NewProducer({.name = "first"});
+  if (!producer.ok()) return 2;
+  auto abandoned = producer->Claim(100);
+  if (!abandoned.ok() || !std::move(*abandoned).Abandon().ok()) return 3;
+  if (!producer->Publish(std::string(10'000, 'L')).ok()) return 4;
+  for (int i = 0; i < 3; ++i) {
+    if (!PublishNext(*producer, ledger)) return 5;
+  }
+  auto open = producer->Claim(200);
+  if (!open.ok() || !producer->Close().ok()) return 6;
+  auto next = topic->NewProducer({.name = "next"});
+  return next.ok() && PublishNext(*next, ledger) ? 0 : 7;
 }
 
 // --- what must be true afterwards ------------------------------------------------------------------------------------
@@ -235,6 +262,16 @@ int DieWithAClaim(const std::string& path, Ledger& ledger) {
   return 3;
 }
 
+// The same where there is one producer.
+int DieOwningWithAClaim(const std::string& path, Ledger& ledger) {
+  auto topic = OpenTopic(path);
+  auto producer = topic->NewProducer({.name = "dead"});
+  if (!PublishNext(*producer, ledger)) return 1;
+  auto claim = producer->Claim(500);
+  raise(SIGKILL);
+  return 3;
+}
+
 TEST(Kill, AtEachPointOfMakingPublishingRollingAndClosing) {
   const Figures figures = KillEverywhere(nullptr, PublishAndClose, false);
   EXPECT_GT(figures.points, 100u);
@@ -288,7 +325,7 @@ TEST(Kill, AtEachPointOfSealing) {
 
 // Others live: one process stays attached while the victim opens, takes a slot, publishes and dies. What the victim
 // left is resolved by whoever reads, without anybody attaching again.
-Figures KillBesideTheLiving(bool dead_slot_first) {
+Figures KillBesideTheLiving(Body dies_first) {
   Figures figures;
   for (uint64_t point = 1;; ++point) {
     SCOPED_TRACE("killed before point " + std::to_string(point));
@@ -297,8 +334,8 @@ Figures KillBesideTheLiving(bool dead_slot_first) {
     Shared<Ledger> ledger;
     auto topic = OpenTopic(path);
     EXPECT_TRUE(topic.ok()) << topic.status();
-    if (dead_slot_first) {
-      EXPECT_EQ(RunKilledAt(0, DieWithAClaim, path, *ledger), -SIGKILL);
+    if (dies_first != nullptr) {
+      EXPECT_EQ(RunKilledAt(0, dies_first, path, *ledger), -SIGKILL);
     }
     const int code = RunKilledAt(point, PublishAndClose, path, *ledger);
     const Content found = ReadAll(*topic);
@@ -332,15 +369,53 @@ Figures KillBesideTheLiving(bool dead_slot_first) {
 }
 
 TEST(Kill, AtEachPointBesideTheLiving) {
-  const Figures figures = KillBesideTheLiving(false);
+  const Figures figures = KillBesideTheLiving(nullptr);
   EXPECT_GT(figures.points, 50u);
   Report("beside the living", figures);
 }
 
 TEST(Kill, AtEachPointOfTakingADeadSlot) {
-  const Figures figures = KillBesideTheLiving(true);
+  const Figures figures = KillBesideTheLiving(DieWithAClaim);
   EXPECT_GT(figures.points, 50u);
   Report("dead slot", figures);
+}
+
+TEST(Kill, AtEachPointOfPublishingExclusively) {
+  const Exclusively topics;
+  const Figures figures = KillEverywhere(nullptr, PublishAndClose, false);
+  EXPECT_GT(figures.points, 100u);
+  Report("exclusive", figures);
+}
+
+TEST(Kill, AtEachPointOfExclusiveClaimsAndLargeRecords) {
+  const Exclusively topics;
+  const Figures figures = KillEverywhere(nullptr, ClaimsAndLargeOfOne, true);
+  EXPECT_GT(figures.points, 100u);
+  Report("exclusive claims", figures);
+}
+
+TEST(Kill, AtEachPointOfRecoveryOfAnExclusiveTopic) {
+  const Exclusively topics;
+  const Figures figures = KillEverywhere(DieOwningWithAClaim, PublishAndClose, true);
+  EXPECT_GT(figures.points, 50u);
+  Report("exclusive recovery", figures);
+}
+
+TEST(Kill, AtEachPointOfDurablePublishingExclusively) {
+  const Exclusively topics;
+  seam_control.pretend_durable = true;
+  const Figures figures = KillEverywhere(nullptr, PublishDurably, false);
+  seam_control.pretend_durable = false;
+  EXPECT_GT(figures.points, 100u);
+  Report("exclusive, durable", figures);
+}
+
+// The victim takes the topic over from a dead owner, publishes, and dies; then the next one takes it over.
+TEST(Kill, AtEachPointOfATakeOver) {
+  const Exclusively topics;
+  const Figures figures = KillBesideTheLiving(DieOwningWithAClaim);
+  EXPECT_GT(figures.points, 50u);
+  Report("take-over", figures);
 }
 
 }  // namespace

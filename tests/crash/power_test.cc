@@ -50,10 +50,13 @@ class PowerTest : public testing::Test {
     seam_control.boot_id = 0;
   }
 
-  static absl::Status MakeTopic(const std::string& bus_path, bool each) {
+  static absl::Status MakeTopic(const std::string& bus_path, bool each, bool exclusive) {
     LIBBUS_ASSIGN_OR_RETURN(Bus bus, Bus::Open(bus_path, {.create = true, .background = false}));
     return bus
-        .OpenTopic("t", {.create = true, .segment_size = 4096, .sync = each ? SyncPolicy::Each() : SyncPolicy::None()})
+        .OpenTopic("t", {.create = true,
+                         .segment_size = 4096,
+                         .sync = each ? SyncPolicy::Each() : SyncPolicy::None(),
+                         .exclusive = exclusive})
         .status();
   }
 
@@ -63,7 +66,7 @@ class PowerTest : public testing::Test {
     const Scratch scratch(ScratchParent());
     const std::string bus_path = scratch / "bus";
     const bool each = seed % 5 == 0;
-    ASSERT_TRUE(MakeTopic(bus_path, each).ok());
+    ASSERT_TRUE(MakeTopic(bus_path, each, seed % 4 == 3).ok());
     ASSERT_TRUE(std::filesystem::create_directory(scratch / "stash"));
     Random random(seed);
     PowerStore store(bus_path + "/t", scratch / "stash");

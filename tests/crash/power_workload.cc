@@ -20,7 +20,10 @@ absl::StatusOr<std::unique_ptr<Writer>> Writer::Open(const std::string& bus_path
   LIBBUS_ASSIGN_OR_RETURN(Consumer follower, topic.NewConsumer({.gaps = Gaps::kAll, .limit = Limit::kDurable}));
   std::unique_ptr<Writer> writer(new Writer(std::move(topic), std::move(follower)));
   for (int i = 0; i < producers; ++i) {
-    LIBBUS_ASSIGN_OR_RETURN(Producer producer, writer->topic_.NewProducer());
+    auto made = writer->topic_.NewProducer();
+    // An exclusive topic has one hand, of whoever was first: the other one syncs, reads and maintains.
+    if (absl::IsFailedPrecondition(made.status()) && *writer->topic_.options().exclusive) break;
+    LIBBUS_ASSIGN_OR_RETURN(Producer producer, std::move(made));
     writer->hands_.push_back({std::move(producer)});
   }
   return writer;
@@ -170,6 +173,7 @@ absl::Status Workload::Step(Writer& writer) {
     case 4:
       return writer.topic().Maintain();
     default:
+      if (writer.hands().empty()) return absl::OkStatus();
       return StepOfHand(writer, writer.hands()[random_() % writer.hands().size()]);
   }
 }

@@ -178,6 +178,7 @@ absl::StatusOr<Topic> OpenForWriting(const std::string& path, const TrafficOptio
   if (!bus.ok()) return bus.status();
   TopicOptions topic = {.create = true};
   if (options.segment_size != 0) topic.segment_size = options.segment_size;
+  if (options.exclusive) topic.exclusive = true;
   return bus->OpenTopic(kTopic, topic);
 }
 

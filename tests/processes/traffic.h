@@ -90,6 +90,7 @@ class Audit {
 struct TrafficOptions {
   uint64_t segment_size = uint64_t{64} << 10;  // 0: the topic's own
   bool big = false;                            // some records are longer than a segment
+  bool exclusive = false;                      // the topic has one producer at a time
   bool claims = false;                         // some are claimed, held, committed shorter, or abandoned
 };
 

@@ -96,8 +96,9 @@ struct Seam : RealSeam {
   template <int kOrder>
   static void Store(WordUse use, uint64_t* word, uint64_t value) {
     SeamPoint();
-    RealSeam::Store<kOrder>(use, word, value);
+    // Counted before: behind the store it would be the full fence that an exclusive commit goes without.
     if (use == WordUse::kRecord) ++seam_control.record_writes;
+    RealSeam::Store<kOrder>(use, word, value);
   }
   static bool CompareExchange(WordUse use, uint64_t* word, uint64_t& expected, uint64_t desired) {
     SeamPoint();

@@ -59,6 +59,7 @@ absl::StatusOr<std::vector<bench::CaseOptions>> CasesOf(const BenchOptions& opti
       one.size = size;
       one.producers = options.producers.value_or(1);
       one.wait = wait;
+      one.exclusive = options.mode == "exclusive";
       one.stopped = Interrupted;
       if (const auto checked = bench::CheckOptions(one); !checked.ok()) {
         return UsageError(std::string(checked.message()));
@@ -90,7 +91,7 @@ int Bench(const Tool& tool, const BenchOptions& options) {
   BUS_FAIL_IF_ERROR(cases.status());
   Reports reports(tool);
   for (const bench::CaseOptions& one : *cases) {
-    const auto result = bench::RunCase(one, bench::AllContenders());
+    const auto result = bench::RunCase(one, bench::AllContenders(one.exclusive));
     BUS_FAIL_IF_ERROR(result.status());
     if (!reports.Print(bench::TextReport(*result), bench::JsonReport(*result))) break;
   }
@@ -133,7 +134,9 @@ int BenchDurable(const Tool& tool, const BenchOptions& options) {
 }
 
 int BenchEither(const Tool& tool, const BenchOptions& options) {
-  if (options.mode != "shared") return Tool::Fail(UsageError(fmt::format("--mode {}: use shared", options.mode)));
+  if (options.mode != "shared" && options.mode != "exclusive") {
+    return Tool::Fail(UsageError(fmt::format("--mode {}: use shared or exclusive", options.mode)));
+  }
   return options.durable ? BenchDurable(tool, options) : Bench(tool, options);
 }
 
@@ -152,11 +155,14 @@ void AddBenchCommand(CLI::App& app, Tool& tool) {
   auto* consumers =
       bench->add_option("--consumers", options->common.consumers, "processes that read, each every record [1]")
           ->type_name("N");
-  bench->add_option("--mode", options->mode, "of the topic: shared [shared]")->type_name("MODE");
+  auto* mode =
+      bench->add_option("--mode", options->mode, "of the topic: shared, or exclusive, beside a shared one [shared]");
+  mode->type_name("MODE");
   auto* wait = bench->add_option("--wait", options->wait, "what a consumer does that caught up: spin or park [both]")
                    ->type_name("HOW");
   bench->add_flag("--durable", options->durable, "what it costs that a record survives a power loss")
       ->excludes(consumers)
+      ->excludes(mode)
       ->excludes(wait);
   bench->add_option("--rounds", options->common.rounds, "how often all take their turn [5]")->type_name("N");
   bench->add_option("--records", options->common.records, "in an unpaced run [what fits 256 MiB; --durable: 4000]")
