@@ -157,10 +157,8 @@ absl::Status Appender::OwnershipLost() const {
 }
 
 void Appender::Abandon() {
-  uint64_t seen = claim_.bits();
-  const Word gap = format::MakeGap(log_->seed(), place_.position, claim_, format::kGapAborted);
-  // Revoked meanwhile: then it is a gap already.
-  if (words_.Finish(place_, seen, gap)) log_->WakeSleepers(place_);
+  // Revoked meanwhile: then it is a gap already. A swap on exclusive topics too: it is right whoever owns them by now.
+  EndClaim(*log_, place_, claim_, format::kGapAborted);
   Finish();
 }
 

@@ -28,8 +28,8 @@ absl::Status ResolveSlot(Log& log, uint32_t owner) {
   if (from == 0) return absl::OkStatus();
   LIBBUS_ASSIGN_OR_RETURN(const Place tail, log.FindTail(log.writing()));
   if (from < tail.position && from % format::kRecordAlignment == 0) {
-    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(from));
-    Place place{std::move(segment), from};
+    // From the oldest record, where that segment was deleted since.
+    LIBBUS_ASSIGN_OR_RETURN(Place place, log.PlaceOfFloor(log.writing(), from));
     while (place.position < tail.position) {
       const Word seen = place.Read();
       if (place.Judge(log.seed(), seen) == Verdict::kReserved && seen.owner() == owner) {
@@ -150,9 +150,8 @@ absl::Status Watcher::LookFromFloors() {
   if (owners.empty()) return absl::OkStatus();
   const auto lowest = log_.control().LowestFloor();
   if (lowest && *lowest % format::kRecordAlignment == 0) {
-    if (auto segment = log_.writing().Containing(*lowest); segment.ok()) {
-      LIBBUS_RETURN_IF_ERROR(Look({*std::move(segment), *lowest}));
-    }
+    LIBBUS_ASSIGN_OR_RETURN(Place place, log_.PlaceOfFloor(log_.writing(), *lowest));
+    LIBBUS_RETURN_IF_ERROR(Look(std::move(place)));
   }
   // On an exclusive topic the next owner does it, and until then no walk gets longer. Its lock is not taken: who wants
   // to be the owner just now would be told that there is one.

@@ -1,7 +1,8 @@
 // How a producer changes record words: all in which shared and exclusive topics differ.
 //
 // On a shared topic every change is one swap. On an exclusive one its only producer, who holds the lock of slot 1,
-// stores: same states, same bytes, same order. What others rely on, and why plain stores keep it:
+// stores: same states, same bytes, same order. (A claim that is given up is swapped everywhere: that is seldom, and
+// needs no look at who is the owner.) What others rely on, and why plain stores keep it:
 //
 //   floor before claim      the floor is stored (release) before RESERVED (release), and cleared behind the final word
 //                           (release). Who sees RESERVED and then reads the floors (a sync, a watcher, recovery) finds
@@ -61,7 +62,7 @@ class WordChanges {
     return true;
   }
 
-  // To DATA, GAP or END, with a full fence between the change and the next read of the sleep mark, wherever it is
+  // To DATA or END, with a full fence between the change and the next read of the sleep mark, wherever it is
   // executed. False: `seen` stands there; or owns() is false; or the page could not be had (Segment::poisoned).
   bool Finish(const Place& place, uint64_t& seen, format::Word to) {
     if (!exclusive_) return place.word().Transition(seen, to.bits());

@@ -48,7 +48,7 @@ class RecordWord : public RecordWordView {
     __atomic_thread_fence(__ATOMIC_RELEASE);
   }
 
-  // To DATA, GAP or END. SYNC POINT: payload visible. The release, as in Transition.
+  // To DATA or END. SYNC POINT: payload visible. The release, as in Transition.
   // SYNC POINT: sleeper woken. The sleep mark is read behind it, but the processor may do that before others see the
   // store: who goes to sleep executes membarrier (SleepMark::Order), which is a full fence here too. The fence below is
   // no instruction; it keeps the compiler from moving the read.

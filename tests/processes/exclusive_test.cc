@@ -96,7 +96,7 @@ struct Match {
 // As the owner: publishes some records, all in one lane, and closes, now and then with an open claim.
 absl::Status Reign(Producer& producer, Match& match, std::mt19937_64& random) {
   for (uint64_t n = random() % 3000; n > 0 && !match.ledger.stop; --n) {
-    const absl::Status status = PublishNext(producer, match.ledger, 0, kTraffic, random);
+    absl::Status status = PublishNext(producer, match.ledger, 0, kTraffic, random);
     if (!status.ok()) return status;
   }
   if (random() % 2 == 0) return producer.Close();

@@ -377,5 +377,24 @@ TEST_F(StalledTest, DamageBehindAClaimIsNotToldBeforeIt) {
   EXPECT_EQ(TextOf(consumer_->Next(kNow)), "after");
 }
 
+// A producer died between its commit and the clearing of its floor, and later that segment was deleted.
+TEST_F(ClaimTest, AFloorInADeletedSegmentKeepsNobodyOut) {
+  auto topic = Make();
+  auto producer = topic->NewProducer();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(Succeeds(producer->Publish(std::string(1000, 'x'))));
+  const uint64_t floor = format::kSegmentHeaderSize;
+  for (const uint32_t owner : {2u, 3u}) {
+    Patch(Path("control"), format::kSlotsOffset + owner * sizeof(format::Slot),
+          {reinterpret_cast<const char*>(&floor), sizeof(floor)});
+  }
+  std::filesystem::remove(Path(SegmentName(0)));
+  auto other = Make();
+  EXPECT_TRUE(Succeeds(other->NewProducer()));
+  EXPECT_TRUE(Succeeds(other->Maintain()));
+  format::Slot slot;
+  std::memcpy(&slot, ReadFile(Path("control")).data() + format::kSlotsOffset + 3 * sizeof(slot), sizeof(slot));
+  EXPECT_EQ(slot.floor, 0u);
+}
+
 }  // namespace
 }  // namespace libbus::test
