@@ -11,6 +11,7 @@
 
 #include "libbus/batch.h"
 #include "libbus/consumer.h"
+#include "libbus/cursor.h"
 #include "libbus/health.h"
 #include "libbus/inspect.h"
 #include "libbus/options.h"

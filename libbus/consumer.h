@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 
+#include "libbus/cursor.h"
 #include "libbus/options.h"
 #include "libbus/record.h"
 
@@ -55,6 +56,22 @@ class Consumer {
 
   // Where the next record will be read.
   Position position() const;
+
+  // Moves the cursor past everything handed out so far (after a Seek: to where it went). OK: whoever goes on with this
+  // cursor starts there, whatever dies; what a power loss may do says ConsumerOptions::durable_commits.
+  // FAILED_PRECONDITION: the consumer has no cursor, the cursor was removed, or after fork. UNAVAILABLE: the disk
+  // failed: the commit may or may not stand. RESOURCE_EXHAUSTED: no room. On error it stands where it stood, or there.
+  // Died inside: likewise.
+  absl::Status Commit();
+
+  // The same, up to `position`: where the next record will be read, such as RecordView::next_position() of the last one
+  // that is done. A position inside a gap commits up to that gap. OUT_OF_RANGE: beyond what was handed out, or before
+  // the oldest record. INVALID_ARGUMENT: inside a record (the message names its start).
+  absl::Status Commit(Position position);
+
+  // How far the end is from position(). Errors: DATA_LOSS, where the end cannot be found; FAILED_PRECONDITION after
+  // fork. Counts records by reading on, up to 65,536 of them or 64 MiB; beyond that they are not known.
+  absl::StatusOr<libbus::Lag> Lag() const;
 
   // Makes the running or the next waiting Next() return CANCELLED, once. Any thread, and signal handlers.
   void Interrupt();

@@ -25,6 +25,8 @@ inline constexpr uint64_t kDefaultSegmentSize = uint64_t{64} << 20;
 // The longest topic and producer name, in bytes.
 inline constexpr size_t kMaxTopicName = 128;
 inline constexpr size_t kMaxProducerName = 23;
+// The longest name of a cursor, in bytes.
+inline constexpr size_t kMaxCursorName = 128;
 
 // Who may read a bus, fixed when it is made. Only its owner ever writes: the others open it read_only.
 enum class Access : uint8_t {
@@ -170,6 +172,16 @@ struct ConsumerOptions {
   absl::Duration spin = absl::Microseconds(20);
   Gaps gaps = Gaps::kLoss;
   Limit limit = Limit::kCommitted;
+  // A named cursor (letters, digits, '_' and '-', at most kMaxCursorName): the consumer starts where it stands; one
+  // that does not exist yet is made at `from`. Held until the consumer is gone. Empty: none. See docs/cursors.md.
+  std::string cursor = {};
+  // With a cursor: at a Next, Poll or Seek, or while Next waits, when this long has passed since the last commit,
+  // everything handed out by earlier calls is committed; and what was handed out when the consumer goes. Zero: at each
+  // call. Unset: only Consumer::Commit does.
+  std::optional<absl::Duration> auto_commit = {};
+  // With a cursor: each commit is on stable storage when it returns. False: a commit survives kill -9 at once, and a
+  // power loss may take the cursor back to an earlier one: records come again, none is skipped.
+  bool durable_commits = false;
 };
 
 // What goes into a record beside its payload. Everything is copied.

@@ -6,8 +6,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "libbus/consumer.h"
+#include "libbus/cursor.h"
 #include "libbus/options.h"
 #include "libbus/producer.h"
 #include "libbus/record.h"
@@ -42,8 +44,12 @@ class Topic {
   // one takes over.
   absl::StatusOr<Producer> NewProducer(const ProducerOptions& options = {});
 
-  // OK: a consumer at options.from. Errors as Consumer::Seek; INVALID_ARGUMENT also for a range that ends before it
-  // begins.
+  // OK: a consumer at options.from, or where options.cursor stands. Errors as Consumer::Seek; INVALID_ARGUMENT also for
+  // a range that ends before it begins, and for a cursor's name. With a cursor also FAILED_PRECONDITION: a living
+  // consumer holds it (the message names it), or its file is none of this topic's, or it is to be durable on a volatile
+  // bus (tmpfs). OUT_OF_RANGE: it stands beyond the end, or before the oldest record. DATA_LOSS: its file is damaged.
+  // PERMISSION_DENIED: another user's. UNAVAILABLE, RESOURCE_EXHAUSTED: its file cannot be written. Each says what to
+  // do.
   absl::StatusOr<Consumer> NewConsumer(const ConsumerOptions& options = {});
 
   // D, the durable watermark: no power loss takes back what is before it. A lower bound, rises; on a volatile bus
@@ -68,6 +74,18 @@ class Topic {
   // due: what the background thread does where there is one. OK: nothing is left to do now. RESOURCE_EXHAUSTED: no room
   // for the next segment. UNAVAILABLE: a sync failed. FAILED_PRECONDITION: opened read_only, or after fork.
   absl::Status Maintain();
+
+  // All cursors, by name; also those that cannot be read, with the reason. Thread-safe; changes nothing.
+  absl::StatusOr<std::vector<CursorInfo>> ListCursors() const;
+
+  // Puts a cursor that no living consumer holds at `from`, durably; one whose file is damaged is made anew. Also with a
+  // read-only bus. NOT_FOUND: there is none. FAILED_PRECONDITION: a living consumer holds it (the message names it).
+  // PERMISSION_DENIED: another user's. Else as Consumer::Seek. Died inside: it stands where it stood, or there.
+  absl::Status SeekCursor(const std::string& name, From from);
+
+  // Removes a cursor that no living consumer holds, whatever its file says. Errors as SeekCursor. Died inside: it is
+  // there, or gone.
+  absl::Status RemoveCursor(const std::string& name);
 
   const std::string& name() const;
   // 36 characters, lower case.

@@ -6,9 +6,11 @@
 #include <mutex>
 #include <utility>
 
+#include "libbus/log/distance.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 #include "libbus/topic/consumer_impl.h"
+#include "libbus/topic/seek.h"
 
 namespace libbus {
 namespace internal {
@@ -46,41 +48,10 @@ class EpochPool {
   std::vector<ViewEpoch*> free_;
 };
 
-absl::StatusOr<log::Reader> SeekTo(log::Log& log, From from) {
-  log::SegmentStore& store = log.readable();
-  switch (from.kind()) {
-    case From::Kind::kStart:
-      return log::SeekStart(log, store);
-    case From::Kind::kEnd:
-      return log::SeekEnd(log, store);
-    case From::Kind::kAt:
-      return log::SeekPosition(log, store, from.number());
-    case From::Kind::kTime:
-      return log::SeekTime(log, store, absl::ToUnixNanos(from.time()));
-    case From::Kind::kLast:
-      return log::SeekLast(log, store, from.number());
-    case From::Kind::kSequence:
-      return log::SeekSequence(log, store, from.number());
-  }
-  return absl::InvalidArgumentError("From: unknown kind");
-}
-
-bool InsideGap(const log::Reader& reader, From from) {
-  return from.kind() == From::Kind::kAt && reader.position() < from.number();
-}
-
-// The first position not to be read. A position that is given need not be the start of a record, nor exist yet.
-absl::StatusOr<std::optional<uint64_t>> EndOf(log::Log& log, const std::optional<From>& to) {
-  if (!to) return std::optional<uint64_t>();
-  if (to->kind() == From::Kind::kAt) return std::optional(to->number());
-  LIBBUS_ASSIGN_OR_RETURN(const log::Reader reader, SeekTo(log, *to));
-  return std::optional(reader.position());
-}
-
 }  // namespace
 
 ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptions& options, log::Reader reader,
-                           std::optional<uint64_t> to)
+                           std::optional<uint64_t> to, std::optional<CursorKeeper> cursor)
     : topic_(std::move(topic)),
       gaps_(options.gaps),
       durable_only_(options.limit == Limit::kDurable),
@@ -88,18 +59,44 @@ ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptio
       to_(to),
       waiter_(*topic_, options),
       epoch_(EpochPool::Get().Take()),
-      hand_out_gap_(InsideGap(reader_, options.from)) {
+      hand_out_gap_(InsideGap(reader_, options.from)),
+      cursor_(std::move(cursor)) {
+  Tell();
   // What lies before a range's end was committed when the range was made, unless a position was given for it.
   if (options.to && options.to->kind() != From::Kind::kAt) reader_.KnowCommitted(*to_);
 }
 
 ConsumerImpl::~ConsumerImpl() {
-  if (topic_->CheckFork().ok()) EpochPool::Get().Return(epoch_);
+  if (!topic_->CheckFork().ok()) return;
+  if (cursor_) cursor_->Finish();
+  EpochPool::Get().Return(epoch_);
+}
+
+absl::Status ConsumerImpl::CheckCursorOptions(const ConsumerOptions& options) {
+  if (!options.cursor.empty()) return absl::OkStatus();
+  if (!options.auto_commit && !options.durable_commits) return absl::OkStatus();
+  return absl::InvalidArgumentError("auto_commit and durable_commits are of a cursor: name one in `cursor`");
+}
+
+absl::StatusOr<std::pair<log::Reader, CursorKeeper>> ConsumerImpl::StartAtCursor(TopicImpl& topic,
+                                                                                 ConsumerOptions& options) {
+  std::optional<log::Reader> made;
+  const auto start = [&]() -> absl::StatusOr<log::CursorPlace> {
+    LIBBUS_ASSIGN_OR_RETURN(made, SeekTo(topic.log(), options.from));
+    return log::CursorPlace{made->position(), made->sequence()};
+  };
+  LIBBUS_ASSIGN_OR_RETURN(CursorKeeper cursor, CursorKeeper::Take(topic, options, start));
+  if (made) return std::pair(*std::move(made), std::move(cursor));
+  options.from = From::At({cursor.committed().position});
+  LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekToCursor(topic, options.cursor, cursor.committed()));
+  return std::pair(std::move(reader), std::move(cursor));
 }
 
 absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr<TopicImpl> topic,
-                                                                 const ConsumerOptions& options) {
+                                                                 const ConsumerOptions& given) {
   LIBBUS_RETURN_IF_ERROR(topic->CheckFork());
+  LIBBUS_RETURN_IF_ERROR(CheckCursorOptions(given));
+  ConsumerOptions options = given;
   LIBBUS_RETURN_IF_ERROR(topic->log().CheckStillThere());
   if (options.limit == Limit::kDurable) LIBBUS_RETURN_IF_ERROR(log::CheckNotVolatile(topic->log()));
   // The end first: what is committed between the two lies outside.
@@ -110,15 +107,26 @@ absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr
     return absl::InvalidArgumentError(
         fmt::format("{}: the range {}:{} ends before it begins", topic->log().path(), from, *to));
   };
+  if (!options.cursor.empty()) {
+    // One behind the range has read it: its first call says so.
+    LIBBUS_ASSIGN_OR_RETURN(auto started, StartAtCursor(*topic, options));
+    return std::unique_ptr<ConsumerImpl>(
+        new ConsumerImpl(std::move(topic), options, std::move(started.first), to, std::move(started.second)));
+  }
   if (options.from.kind() == From::Kind::kAt) LIBBUS_RETURN_IF_ERROR(check(options.from.number()));
   LIBBUS_ASSIGN_OR_RETURN(log::Reader reader, SeekTo(topic->log(), options.from));
   LIBBUS_RETURN_IF_ERROR(check(reader.position()));
-  return std::unique_ptr<ConsumerImpl>(new ConsumerImpl(std::move(topic), options, std::move(reader), to));
+  return std::unique_ptr<ConsumerImpl>(
+      new ConsumerImpl(std::move(topic), options, std::move(reader), to, std::nullopt));
 }
 
 absl::Status ConsumerImpl::BeginCall() {
   ++epoch_->value;
   pinned_.clear();
+  if (cursor_) {
+    LIBBUS_RETURN_IF_ERROR(topic_->CheckFork());
+    LIBBUS_RETURN_IF_ERROR(cursor_->CommitWhatIsDue());
+  }
   if (!pending_.ok()) return std::exchange(pending_, absl::OkStatus());
   return topic_->CheckFork();
 }
@@ -178,23 +186,38 @@ absl::Status ConsumerImpl::CheckLimit() {
   return absl::OkStatus();
 }
 
+void ConsumerImpl::Tell() {
+  // What was met and not returned yet was not handed out.
+  if (cursor_ && !peeked_ && pending_.ok()) cursor_->Tell(reader_.position(), reader_.sequence());
+}
+
+absl::Status ConsumerImpl::Wait(int64_t deadline) {
+  const int64_t until = cursor_ ? std::min(deadline, cursor_->due()) : deadline;
+  // The word is looked at again with the limit: it may be final, and wait for nothing but a sync.
+  absl::Status status = BeyondLimit() ? waiter_.WaitForSync(reader_, until) : waiter_.Wait(reader_, until);
+  if (until == deadline || !absl::IsDeadlineExceeded(status)) return status;
+  return cursor_->CommitWhatIsDue();
+}
+
 absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
+  const Teller teller(*this);
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   std::optional<int64_t> deadline;
   for (;;) {
     if (!std::exchange(peeked_, false)) LIBBUS_RETURN_IF_ERROR(ReadOne(out_));
     if (out_.found) return absl::StatusOr<RecordView>(absl::in_place, ViewKey(), out_.item, out_.sequence, epoch_);
     if (!deadline) deadline = DeadlineAfter(timeout);
-    // The word is looked at again with the limit: it may be final, and wait for nothing but a sync.
-    LIBBUS_RETURN_IF_ERROR(BeyondLimit() ? waiter_.WaitForSync(reader_, *deadline) : waiter_.Wait(reader_, *deadline));
+    LIBBUS_RETURN_IF_ERROR(Wait(*deadline));
   }
 }
 
 absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
+  const Teller teller(*this);
   LIBBUS_RETURN_IF_ERROR(BeginCall());
   RecordBatch batch;
   while (batch.size() < max) {
     if (pinned_.empty() || pinned_.back() != reader_.segment()) pinned_.push_back(reader_.segment());
+    Tell();
     const absl::Status status = std::exchange(peeked_, false) ? absl::OkStatus() : ReadOne(out_);
     if (!status.ok() && batch.empty()) return status;
     if (!status.ok()) pending_ = status;
@@ -223,7 +246,43 @@ absl::Status ConsumerImpl::Seek(From from) {
   reader_ = std::move(reader);
   peeked_ = false;
   waiter_.Progress();
+  Tell();
   return absl::OkStatus();
+}
+
+absl::Status ConsumerImpl::CheckHasCursor() const {
+  LIBBUS_RETURN_IF_ERROR(topic_->CheckFork());
+  if (cursor_) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "{}: this consumer has no cursor to commit: name one in ConsumerOptions::cursor", topic_->log().path()));
+}
+
+absl::Status ConsumerImpl::Commit() {
+  LIBBUS_RETURN_IF_ERROR(CheckHasCursor());
+  return cursor_->Commit();
+}
+
+absl::Status ConsumerImpl::Commit(Position position) {
+  LIBBUS_RETURN_IF_ERROR(CheckHasCursor());
+  const log::CursorPlace& told = cursor_->told();
+  if (position.offset == told.position) return cursor_->Commit();
+  if (position.offset > told.position) {
+    return absl::OutOfRangeError(fmt::format("{}: position {} is beyond what was handed out, up to {}: commit that",
+                                             topic_->log().path(), position.offset, told.position));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const log::Reader reader, SeekTo(topic_->log(), From::At(position)));
+  log::CursorPlace place{std::min(position.offset, reader.position())};
+  const auto behind = told.sequence ? log::CountRecords(reader, told.position) : std::nullopt;
+  if (behind && *behind <= *told.sequence) place.sequence = *told.sequence - *behind;
+  return cursor_->Commit(place);
+}
+
+absl::StatusOr<libbus::Lag> ConsumerImpl::Lag() const {
+  LIBBUS_RETURN_IF_ERROR(topic_->CheckFork());
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, ReadableEnd(*topic_));
+  log::Reader reader = reader_;
+  if (peeked_) LIBBUS_RETURN_IF_ERROR(reader.Unread(out_.item));
+  return libbus::Lag{end - std::min(end, reader.position()), log::CountRecords(std::move(reader), end)};
 }
 
 bool ConsumerImpl::Ready() {
@@ -261,6 +320,9 @@ absl::StatusOr<RecordView> Consumer::Next(absl::Duration timeout) { return impl_
 absl::StatusOr<RecordBatch> Consumer::Poll(size_t max) { return impl_->Poll(max); }
 absl::Status Consumer::Seek(From from) { return impl_->Seek(from); }
 Position Consumer::position() const { return impl_->position(); }
+absl::Status Consumer::Commit() { return impl_->Commit(); }
+absl::Status Consumer::Commit(Position position) { return impl_->Commit(position); }
+absl::StatusOr<libbus::Lag> Consumer::Lag() const { return impl_->Lag(); }
 void Consumer::Interrupt() { impl_->Interrupt(); }
 const absl::Status& Consumer::status() const { return impl_->status(); }
 

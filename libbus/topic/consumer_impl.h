@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "libbus/consumer.h"
 #include "libbus/log/reader.h"
+#include "libbus/topic/cursor_keeper.h"
 #include "libbus/topic/topic_impl.h"
 #include "libbus/topic/view_builder.h"
 #include "libbus/topic/waiter.h"
@@ -41,9 +43,17 @@ class ConsumerImpl {
   int64_t Patience() { return waiter_.Patience(reader_); }
   absl::Status& status() { return status_; }
 
+  absl::Status Commit();
+  absl::Status Commit(Position position);
+  absl::StatusOr<libbus::Lag> Lag() const;
+
  private:
   ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptions& options, log::Reader reader,
-               std::optional<uint64_t> to);
+               std::optional<uint64_t> to, std::optional<CursorKeeper> cursor);
+  static absl::Status CheckCursorOptions(const ConsumerOptions& options);
+  // Sets options.from to where a cursor stands that was there.
+  static absl::StatusOr<std::pair<log::Reader, CursorKeeper>> StartAtCursor(TopicImpl& topic, ConsumerOptions& options);
+  absl::Status CheckHasCursor() const;
 
   // What there is to hand out.
   struct Handout {
@@ -52,6 +62,21 @@ class ConsumerImpl {
     std::optional<uint64_t> sequence;
   };
   absl::Status ReadOne(Handout& out);
+  // Until something may have changed, or a commit was due and is done. DEADLINE_EXCEEDED, CANCELLED, ...
+  absl::Status Wait(int64_t deadline);
+  // Tells the cursor what was handed out.
+  void Tell();
+  // At the end of a call, whatever it returns.
+  class Teller {
+   public:
+    explicit Teller(ConsumerImpl& consumer) : consumer_(consumer) {}
+    ~Teller() { consumer_.Tell(); }
+    Teller(const Teller&) = delete;
+    Teller& operator=(const Teller&) = delete;
+
+   private:
+    ConsumerImpl& consumer_;
+  };
   absl::StatusOr<bool> Wanted(const log::Item& item);
   absl::Status BeginCall();
   absl::Status EndOfRange() const;
@@ -79,6 +104,7 @@ class ConsumerImpl {
   bool hand_out_gap_ = false;            // the next gap is handed out whatever gaps_ says: somebody asked for its place
   absl::Status pending_;  // what a Poll met behind the records that it handed out; the next call returns it
   absl::Status status_;   // of the last loop over Records()
+  std::optional<CursorKeeper> cursor_;
 };
 
 }  // namespace libbus::internal

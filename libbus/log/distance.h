@@ -1,0 +1,18 @@
+// How far apart two places are, in records.
+#ifndef LIBBUS_LOG_DISTANCE_H_
+#define LIBBUS_LOG_DISTANCE_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "libbus/log/reader.h"
+
+namespace libbus::log {
+
+// How many ordinals of sequences lie between the reader's place and `to`, before which everything is committed. Counted
+// by reading on: nothing where that is more than 65,536 words or 64 MiB, or where words were lost.
+std::optional<uint64_t> CountRecords(Reader from, uint64_t to);
+
+}  // namespace libbus::log
+
+#endif  // LIBBUS_LOG_DISTANCE_H_
