@@ -45,6 +45,7 @@ enum class DumpKind : uint8_t {
   kDamage,         // bytes that do not verify, up to where reading goes on
   kBytes,          // plain bytes: a foreign file, or the rest of the item before
   kInner,          // a record in a batch
+  kCursorRecord,   // one of the two copies in a cursor
 };
 std::string_view DumpKindName(DumpKind kind);
 
@@ -182,6 +183,7 @@ struct TopicInfo {
   std::optional<Position> failed_sync = {};  // where the oldest segment begins that could not be written to the disk
   std::vector<SegmentInfo> segments;
   std::vector<SlotInfo> slots;
+  uint64_t cursors = 0;  // how many there are, damaged ones included: see Topic::ListCursors
 };
 
 struct BusInfo {

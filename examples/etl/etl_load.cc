@@ -6,6 +6,10 @@
 // after a kill both are there or neither is, and the next run goes on at that position. Nothing has to be compared or
 // de-duplicated.
 //
+// It holds the cursor "load" of clean, which follows each transaction: so there are never two of it, who looks at clean
+// (bus cursor ls clean) sees how far it is behind, and nothing is deleted that it may need. Where the database and the
+// cursor differ, because a kill came between the two, the database is right and the cursor behind it.
+//
 // Where clean has a sync policy, only what is durable is read from it, and SQLite too has to have its transaction on
 // the disk: what stands in the database then follows from records that no power loss takes back.
 #include <fmt/format.h>
@@ -35,9 +39,9 @@ class Load {
     const std::optional<libbus::Position> position = ReadState();
     if (finished_) return;
     TellStart(progress_, "load", "resumes at", position);
-    const libbus::From from = position ? libbus::From::At(*position) : libbus::From::Start();
-    libbus::Consumer consumer =
-        Must(clean_.NewConsumer({.from = from, .gaps = libbus::Gaps::kError, .limit = LimitOf(clean_)}));
+    libbus::Consumer consumer = Must(clean_.NewConsumer(
+        {.from = libbus::From::Start(), .gaps = libbus::Gaps::kError, .limit = LimitOf(clean_), .cursor = "load"}));
+    Must(consumer.Seek(position ? libbus::From::At(*position) : libbus::From::Start()));
     while (!finished_) LoadBatch(consumer);
   }
 
@@ -68,6 +72,7 @@ class Load {
     if (durable_ && clean_.durable() < next) Die("clean: what was read is not durable");
     save_.Bind(1, static_cast<int64_t>(next.offset)).Bind(2, finished_).Step();
     database_.Run("COMMIT");
+    Must(consumer.Commit(next));
     if (rows > 0) TellLoaded(rows, number, next);
   }
 

@@ -47,6 +47,8 @@ bool IsNewer(const File& file, uint64_t magic) {
   return Newer<format::BusFile>(file, format::kBusMagic) || Newer<format::ControlHeader>(file, format::kControlMagic) ||
          Newer<format::LocksFile>(file, format::kLocksMagic) || Newer<format::SleepFile>(file, format::kSleepMagic) ||
          Newer<format::SyncFailedFile>(file, format::kSyncFailedMagic) ||
+         Newer<format::CursorHeader>(file, format::kCursorMagic) ||
+         Newer<format::CursorLockFile>(file, format::kCursorLockMagic) ||
          (magic == format::kSegmentMagic && Newer<format::SegmentHeader>(file, magic));
 }
 
@@ -67,6 +69,10 @@ absl::Status DumpAny(const File& file, DumpOutput& output) {
       return DumpSleep(file, output);
     case format::kSyncFailedMagic:
       return DumpSyncFailed(file, output);
+    case format::kCursorMagic:
+      return DumpCursor(file, output);
+    case format::kCursorLockMagic:
+      return DumpCursorLock(file, output);
     case format::kSegmentMagic:
       return DumpSegment(file, output);
     default:
@@ -106,8 +112,9 @@ absl::Status DumpSegments(const TopicFiles& files, DumpOutput& output) {
 }  // namespace inspect
 
 std::string_view DumpKindName(DumpKind kind) {
-  constexpr std::string_view kNames[] = {"file", "header", "control record", "live",   "slot",  "data", "reserved",
-                                         "gap",  "end",    "free",           "damage", "bytes", "inner"};
+  constexpr std::string_view kNames[] = {
+      "file", "header", "control record", "live",   "slot",  "data",  "reserved",
+      "gap",  "end",    "free",           "damage", "bytes", "inner", "cursor record"};
   return kNames[static_cast<size_t>(kind)];
 }
 

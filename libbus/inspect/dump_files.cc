@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
+#include "libbus/format/cursor.h"
 #include "libbus/format/layout.h"
 #include "libbus/inspect/dump_output.h"
 #include "libbus/inspect/file_header.h"
@@ -173,6 +175,38 @@ DumpItem SlotItem(const File& file, uint32_t slot, const std::string& bytes) {
   return item;
 }
 
+void CursorRecordFields(Picture& picture) {
+  picture.Number<uint64_t>("counter");
+  picture.Number<uint64_t>("position");
+  picture.Number<uint64_t>("sequence", [](uint64_t sequence) {
+    return sequence == format::kUnknownSequence ? std::string("not known") : fmt::format("{}", sequence);
+  });
+  picture.Time("time");
+  picture.Number<uint32_t>("epoch");
+}
+
+DumpItem CursorCopyItem(const File& file, const format::Uuid& topic, const format::CursorRecord (&copies)[2],
+                        int which) {
+  const format::CursorRecord& copy = copies[which];
+  DumpItem item = MakeItem(DumpKind::kCursorRecord, file.path(), format::kCursorCopyOffset[which], sizeof(copy));
+  const std::string bytes = ReadText(file, item.offset, item.size);
+  Picture picture(item, AsSpan(bytes));
+  const char name = which == 0 ? 'A' : 'B';
+  if (bytes.find_first_not_of('\0') == std::string::npos) {
+    picture.Zeros("zeros", picture.left());
+    item.summary = fmt::format("cursor, copy {}: never written", name);
+    return item;
+  }
+  CursorRecordFields(picture);
+  const bool valid = format::IsValid(topic, copy);
+  picture.Number<uint32_t>("checksum",
+                           [&](uint32_t crc) { return fmt::format("{:08x}{}", crc, valid ? " right" : ""); });
+  if (!valid) picture.Wrong("wrong");
+  const bool holds = format::HoldingCopy(topic, copies) == which;
+  item.summary = fmt::format("cursor, copy {}: {}", name, holds ? "holds" : valid ? "older" : "does not verify");
+  return item;
+}
+
 absl::Status RefuseOptions(const File& file, const DumpOutput& output) {
   if (!output.options().from && !output.options().count) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -234,6 +268,41 @@ absl::Status DumpSyncFailed(const File& file, DumpOutput& output) {
                                             picture.Number<uint32_t>("error", SyncErrorText);
                                             picture.Zeros("reserved", sizeof(mark.reserved));
                                             ChecksumField(picture, mark);
+                                          });
+}
+
+absl::Status DumpCursor(const File& file, DumpOutput& output) {
+  LIBBUS_RETURN_IF_ERROR(RefuseOptions(file, output));
+  output.Emit(FileItem(file, "cursor of a topic"));
+  DumpItem item = MakeItem(DumpKind::kHeader, file.path(), 0, std::min<uint64_t>(format::kPageSize, file.size()));
+  const std::string bytes = ReadText(file, 0, item.size);
+  const auto header = std::make_unique<format::CursorHeader>(Padded<format::CursorHeader>(bytes));
+  Picture picture(item, AsSpan(bytes));
+  FileHeaderFields(picture, format::kCursorMagic);
+  picture.Time("created");
+  picture.Zeros("reserved", sizeof(header->reserved));
+  ChecksumField(picture, *header);
+  item.summary = "cursor header";
+  output.Emit(item);
+  format::CursorRecord copies[2] = {};
+  for (const int i : {0, 1}) {
+    copies[i] = Padded<format::CursorRecord>(ReadText(file, format::kCursorCopyOffset[i], sizeof(copies[i])));
+  }
+  for (const int i : {0, 1}) {
+    if (file.size() > format::kCursorCopyOffset[i]) output.Emit(CursorCopyItem(file, header->header.uuid, copies, i));
+    const uint64_t behind = format::kCursorCopyOffset[i] + sizeof(format::CursorRecord);
+    LIBBUS_RETURN_IF_ERROR(Between(file, behind, i == 0 ? format::kCursorCopyOffset[1] : file.size(), output));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DumpCursorLock(const File& file, DumpOutput& output) {
+  return DumpPage<format::CursorLockFile>(file, "lock of a cursor", format::kCursorLockMagic, output,
+                                          [](Picture& picture, const format::CursorLockFile& lock) {
+                                            picture.Number<uint64_t>("pid");
+                                            picture.Time("since");
+                                            picture.Zeros("reserved", sizeof(lock.reserved));
+                                            ChecksumField(picture, lock);
                                           });
 }
 

@@ -42,6 +42,10 @@ class Findings {
 // Identity, control, locks and sleep files. Errors: a file cannot be read, or is of a newer version.
 absl::Status VerifyTopicFiles(const TopicFiles& files, Findings& findings);
 
+// The cursors. CountCursors: how many there are, damaged ones included.
+absl::Status VerifyCursors(const TopicFiles& files, Findings& findings);
+absl::StatusOr<uint64_t> CountCursors(const TopicFiles& files);
+
 // Every segment and the links between them; fills in findings.report().
 absl::Status VerifyLog(const TopicFiles& files, Findings& findings);
 

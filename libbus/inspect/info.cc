@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "libbus/inspect.h"
+#include "libbus/inspect/findings.h"
 #include "libbus/inspect/picture.h"
 #include "libbus/inspect/segment_reader.h"
 #include "libbus/inspect/topic_files.h"
@@ -170,6 +171,7 @@ absl::StatusOr<TopicInfo> InspectTopic(const std::string& bus, std::string_view 
   LIBBUS_RETURN_IF_ERROR(inspect::AddSegments(files, info));
   inspect::SetEnds(info);
   inspect::AddDurable(files, info);
+  LIBBUS_ASSIGN_OR_RETURN(info.cursors, inspect::CountCursors(files));
   if (!files.control_file) return info;
   inspect::AddSyncs(files, info);
   inspect::AddSlots(*files.control_file, inspect::File::Open(files.path + "/locks"), info);

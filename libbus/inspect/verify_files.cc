@@ -161,7 +161,8 @@ void VerifyMark(const TopicFiles& files, const std::string& path, uint64_t base,
 }
 
 bool IsKnownName(const std::string& name) {
-  return name == "control" || name == "locks" || name == "sleep" || ParseSegmentName(name).has_value();
+  return name == "control" || name == "locks" || name == "sleep" || name == "cursors" ||
+         ParseSegmentName(name).has_value();
 }
 
 // Marks of failed syncs, and files that are not a topic's.
@@ -191,6 +192,7 @@ absl::Status VerifyTopicFiles(const TopicFiles& files, Findings& findings) {
                           VerifyPage<format::LocksFile>(files, "locks", format::kLocksMagic, findings));
   LIBBUS_RETURN_IF_ERROR(VerifyPage<format::SleepFile>(files, "sleep", format::kSleepMagic, findings).status());
   VerifyContinuity(files, locks, findings);
+  LIBBUS_RETURN_IF_ERROR(VerifyCursors(files, findings));
   return VerifyOtherFiles(files, findings);
 }
 

@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <random>
+#include <string>
 
 #include "libbus/bus.h"
 #include "tests/examples/program.h"
@@ -54,6 +56,35 @@ TEST(Hello, SaysWhatIsWrong) {
   EXPECT_EQ(ended.exit_code, 1);
   EXPECT_NE(ended.errors.find(dir / "file"), std::string::npos) << ended.errors;
   EXPECT_EQ(RunToEnd("hello_publish", {}).exit_code, 2);
+}
+
+// Killed again and again, it does each order, in order; at most the one it was at when it died comes twice.
+TEST(Cursor, AKilledWorkerGoesOn) {
+  const TempDir dir;
+  const std::string path = dir / "bus";
+  {
+    auto bus = libbus::Bus::Open(path, {.create = true});
+    ASSERT_TRUE(bus.ok()) << bus.status();
+    auto topic = bus->OpenTopic("orders", {.create = true});
+    auto producer = topic->NewProducer();
+    for (int i = 0; i < 30; ++i) ASSERT_TRUE(producer->Publish("order " + std::to_string(i)).ok());
+  }
+  for (int run = 0; run < 3; ++run) {
+    const Ended ended = RunToEnd("cursor_worker", {path, dir / "out", "10"});
+    EXPECT_EQ(ended.exit_code, 128 + SIGKILL) << ended.errors;
+  }
+  Program worker("cursor_worker", {path, dir / "out"});
+  EXPECT_NE(worker.Line().find(", 0 bytes behind"), std::string::npos);
+  const Ended second = RunToEnd("cursor_worker", {path, dir / "out"});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_NE(second.errors.find("cursor worker is held by process"), std::string::npos) << second.errors;
+  std::ifstream out(dir / "out");
+  std::string line;
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE(std::getline(out, line));
+    EXPECT_EQ(Text(line), "order " + std::to_string(i));
+  }
+  EXPECT_FALSE(std::getline(out, line));
 }
 
 TEST(ManyTopics, OneWaitFollowsAll) {

@@ -22,7 +22,12 @@ struct CatOptions {
   std::string format = "text";
   std::string gaps = "loss";
   std::string limit = "committed";
+  std::string cursor;
+  bool commit = false;
 };
+
+// With --commit: after so many records at the latest what was printed is committed.
+constexpr uint64_t kCommitEvery = 1000;
 
 class Cat {
  public:
@@ -33,7 +38,10 @@ class Cat {
  private:
   absl::Status Parse();
   absl::StatusOr<libbus::Consumer> Open() const;
+  absl::StatusOr<libbus::ConsumerOptions> Options(const libbus::Topic& topic) const;
   absl::Status Loop(libbus::Consumer& consumer);
+  // Writes what was printed; what is written is committed.
+  absl::Status Settle(libbus::Consumer& consumer);
   absl::StatusOr<libbus::RecordView> Next(libbus::Consumer& consumer);
   void Print(const libbus::RecordView& record);
   void PrintGap(const libbus::Gap& gap);
@@ -51,6 +59,7 @@ class Cat {
   std::string line_;
   uint64_t records_ = 0;
   uint64_t losses_ = 0;
+  uint64_t uncommitted_ = 0;
   bool stopped_ = false;
 };
 
@@ -70,6 +79,7 @@ absl::Status Cat::Parse() {
     if (!count.ok()) return count.status();
     count_ = *count;
   }
+  if (options_.commit && options_.cursor.empty()) return UsageError("--commit: of which cursor? name it by --cursor");
   const auto range = options_.range.empty() ? absl::StatusOr<Range>(Range()) : ParseRange(options_.range, absl::Now());
   if (!range.ok()) return range.status();
   range_ = *range;
@@ -77,18 +87,42 @@ absl::Status Cat::Parse() {
   return absl::OkStatus();
 }
 
+// Without --commit a cursor is looked at, not held: somebody may be at work with it.
+absl::StatusOr<libbus::ConsumerOptions> Cat::Options(const libbus::Topic& topic) const {
+  libbus::ConsumerOptions options = {
+      .from = range_.from, .to = range_.to, .wait = libbus::Wait::kSpinThenPark, .gaps = gaps_, .limit = limit_};
+  if (options_.commit) options.cursor = options_.cursor;
+  if (options_.commit || options_.cursor.empty()) return options;
+  const auto cursor = FindCursor(topic, options_.cursor);
+  if (!cursor.ok()) return cursor.status();
+  if (!cursor->problem.ok()) return cursor->problem;
+  options.from = libbus::From::At(cursor->position);
+  return options;
+}
+
 absl::StatusOr<libbus::Consumer> Cat::Open() const {
   auto topic = tool_.OpenTopic(options_.topic);
   if (!topic.ok()) return topic.status();
-  return topic->NewConsumer(
-      {.from = range_.from, .to = range_.to, .wait = libbus::Wait::kSpinThenPark, .gaps = gaps_, .limit = limit_});
+  const auto options = Options(*topic);
+  if (!options.ok()) return options.status();
+  return topic->NewConsumer(*options);
+}
+
+absl::Status Cat::Settle(libbus::Consumer& consumer) {
+  if (!Stdout().Flush()) return absl::CancelledError("stdout: nobody reads it");
+  if (!options_.commit || uncommitted_ == 0) return absl::OkStatus();
+  uncommitted_ = 0;
+  return consumer.Commit();
 }
 
 // What is at hand is printed before there is a wait.
 absl::StatusOr<libbus::RecordView> Cat::Next(libbus::Consumer& consumer) {
+  if (options_.commit && uncommitted_ >= kCommitEvery) {
+    if (absl::Status status = Settle(consumer); !status.ok()) return status;
+  }
   auto record = consumer.Next(absl::ZeroDuration());
   if (!absl::IsDeadlineExceeded(record.status()) || !options_.follow) return record;
-  if (!Stdout().Flush()) return absl::CancelledError("stdout: nobody reads it");
+  if (absl::Status status = Settle(consumer); !status.ok()) return status;
   return consumer.Next();
 }
 
@@ -97,6 +131,7 @@ absl::Status Cat::Loop(libbus::Consumer& consumer) {
   while (!Done() && !Interrupted()) {
     const auto record = Next(consumer);
     if (!record.ok()) return record.status();
+    ++uncommitted_;
     Print(*record);
   }
   return absl::OkStatus();
@@ -135,7 +170,11 @@ int Cat::Run() {
   BUS_FAIL_IF_ERROR(Parse());
   auto consumer = Open();
   BUS_FAIL_IF_ERROR(consumer.status());
-  return ExitCode(Loop(*consumer));
+  const absl::Status status = Loop(*consumer);
+  // What could not be written is not committed; main says why.
+  const absl::Status settled = stopped_ ? absl::OkStatus() : Settle(*consumer);
+  BUS_FAIL_IF_ERROR(absl::IsCancelled(settled) ? absl::OkStatus() : settled);
+  return ExitCode(status);
 }
 
 void AddOptions(CLI::App* command, CatOptions& options) {
@@ -154,6 +193,9 @@ void AddOptions(CLI::App* command, CatOptions& options) {
       ->add_option("--limit", options.limit,
                    "how far is read: committed, or durable: what no power loss takes back [committed]")
       ->type_name("HOW");
+  command->add_option("--cursor", options.cursor, "begin where this cursor stands")->type_name("C");
+  command->add_flag("--commit", options.commit,
+                    "move the cursor past what was printed; one that is not there is made where -o begins");
 }
 
 }  // namespace

@@ -2,7 +2,11 @@
 #ifndef LIBBUS_TOOLS_BUS_COMMANDS_H_
 #define LIBBUS_TOOLS_BUS_COMMANDS_H_
 
+#include <absl/status/statusor.h>
+#include <libbus/bus.h>
+
 #include <CLI/CLI.hpp>
+#include <string_view>
 
 #include "tools/bus/tool.h"
 
@@ -12,11 +16,15 @@ void AddInitCommand(CLI::App& app, Tool& tool);
 void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, topic ls, topic rm, ls
 void AddPubCommand(CLI::App& app, Tool& tool);
 void AddCatCommand(CLI::App& app, Tool& tool);  // cat, tail
+void AddCursorCommand(CLI::App& app, Tool& tool);
 void AddDumpCommand(CLI::App& app, Tool& tool);
 void AddInfoCommand(CLI::App& app, Tool& tool);
 void AddVerifyCommand(CLI::App& app, Tool& tool);
 void AddRecoverCommand(CLI::App& app, Tool& tool);
 void AddBenchCommand(CLI::App& app, Tool& tool);
+
+// NOT_FOUND: the topic has no such cursor.
+absl::StatusOr<libbus::CursorInfo> FindCursor(const libbus::Topic& topic, std::string_view name);
 
 }  // namespace bustool
 

@@ -102,7 +102,7 @@ std::string TopicJson(const TopicInfo& info) {
   if (info.access) object.Add("access", libbus::AccessName(*info.access));
   object.Add("state", info.state).Add("epoch", info.epoch).Add("first", info.first.offset).Add("end", info.end.offset);
   AddSyncJson(info, object);
-  object.Add("producers", Living(info));
+  object.Add("producers", Living(info)).Add("cursors", info.cursors);
   std::vector<std::string> epochs, segments, slots;
   for (const libbus::EpochInfo& epoch : info.epochs) epochs.push_back(EpochJson(epoch));
   for (const SegmentInfo& segment : info.segments) segments.push_back(SegmentJson(segment));
@@ -169,6 +169,7 @@ std::string TopicText(const TopicInfo& info) {
     Line(out, "failed sync",
          fmt::format("from {} on nothing is durable: see bus recover {} --apply", info.failed_sync->offset, info.name));
   }
+  if (info.cursors > 0) Line(out, "cursors", fmt::format("{}: see bus cursor ls {}", info.cursors, info.name));
   return out + SegmentsText(info) + SlotsText(info);
 }
 

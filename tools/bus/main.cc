@@ -19,6 +19,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddTopicCommand(app, tool);
   AddPubCommand(app, tool);
   AddCatCommand(app, tool);
+  AddCursorCommand(app, tool);
   AddDumpCommand(app, tool);
   AddInfoCommand(app, tool);
   AddVerifyCommand(app, tool);
