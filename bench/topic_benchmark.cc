@@ -139,5 +139,27 @@ void Next(benchmark::State& state) {
 }
 BENCHMARK(Next)->Arg(64)->Arg(1024)->Arg(65536);
 
+// A record of 64 bytes and a commit behind each. 0: without a cursor, to be compared with; 1: plain; 2: durable.
+void NextAndCommit(benchmark::State& state) {
+  const int64_t kind = state.range(0);
+  const std::vector<std::byte> payload(64, std::byte{7});
+  constexpr uint64_t kRecords = 100'000;
+  ScratchTopic topic;
+  Producer producer = Need(topic->NewProducer());
+  for (uint64_t i = 0; i < kRecords; ++i) Need(producer.Publish(payload));
+  ConsumerOptions options;
+  if (kind > 0) options.cursor = "bench";
+  options.durable_commits = kind == 2;
+  Consumer consumer = Need(topic->NewConsumer(options));
+  uint64_t read = 0;
+  for (auto _ : state) {
+    if (!consumer.Next(absl::ZeroDuration()).ok()) state.SkipWithError("Next failed");
+    if (kind > 0 && !consumer.Commit().ok()) state.SkipWithError("Commit failed");
+    if (++read % kRecords == 0 && !consumer.Seek(From::Start()).ok()) state.SkipWithError("Seek failed");
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(NextAndCommit)->Arg(0)->Arg(1)->Arg(2)->UseRealTime();
+
 }  // namespace
 }  // namespace libbus

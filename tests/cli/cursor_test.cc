@@ -44,7 +44,7 @@ TEST_F(CursorCommandTest, ListsAndShows) {
   EXPECT_NE(json.find(",\"position\":96,\"sequence\":1,\"lag_bytes\":64,\"lag_records\":2,\"committed_at\":\"20"),
             std::string::npos)
       << json;
-  ExpectError({"cursor", "show", "t", "no"}, 1, "bus: t: no cursor \"no\": see `bus cursor ls t`");
+  ExpectError({"cursor", "show", "t", "no"}, 1, "t: no cursor \"no\": see `bus cursor ls t`");
 }
 
 TEST_F(CursorCommandTest, Moves) {
@@ -53,11 +53,11 @@ TEST_F(CursorCommandTest, Moves) {
     EXPECT_EQ(Out({"cursor", "seek", "t", "c", place}), "");
     EXPECT_EQ(Out({"cat", "t", "--cursor", "c", "-n", "1"}), std::string(first) + "\n");
   }
-  EXPECT_EQ(Out({"cursor", "seek", "t", "c", "--", "-1"}), "");
+  EXPECT_EQ(Out({"cursor", "seek", "t", "c", "-1"}), "");
   EXPECT_EQ(Out({"cat", "t", "--cursor", "c"}), "three\n");
   const std::string json = Out({"cursor", "seek", "t", "c", "end", "--json"});
   EXPECT_NE(json.find("\"position\":160,"), std::string::npos) << json;
-  ExpectError({"cursor", "seek", "t", "c", "start:end"}, 2, "bus: start:end: a range: name one place");
+  ExpectError({"cursor", "seek", "t", "c", "start:end"}, 2, "start:end: a range: name one place");
   EXPECT_EQ(Run({"cursor", "seek", "t", "c", "70"}).code, 1);
   EXPECT_EQ(Run({"cursor", "seek", "t", "no", "start"}).code, 1);
   EXPECT_EQ(Run({"cursor", "seek", "t", "c"}).code, 2);
@@ -101,7 +101,7 @@ TEST_F(CursorCommandTest, AClosedPipeCommitsNothing) {
 }
 
 TEST_F(CursorCommandTest, Usage) {
-  ExpectError({"cat", "t", "--commit"}, 2, "bus: --commit: of which cursor? name it by --cursor");
+  ExpectError({"cat", "t", "--commit"}, 2, "--commit: of which cursor? name it by --cursor");
   EXPECT_EQ(Run({"cat", "t", "--cursor", "a/b", "--commit"}).code, 1);
   EXPECT_EQ(Run({"cat", "t", "--cursor", "no"}).code, 1);
   EXPECT_EQ(Run({"cursor"}).code, 2);

@@ -285,6 +285,89 @@ TEST_F(AccessTest, WhoIsNoMemberCannotGiveAGroupAccess) {
   EXPECT_EQ(GroupOf(path_ + "/bus"), kGroup);
 }
 
+// --- cursors ---------------------------------------------------------------------------------------------------------
+
+class AccessCursors : public AccessTest {
+ protected:
+  static constexpr uid_t kOther = 65533;
+
+  static int As(uid_t uid, const std::function<int()>& body, const std::vector<gid_t>& groups = {}) {
+    return Child([&] { return Become(uid, groups) ? body() : -1; }).Join();
+  }
+  // Expects to go on at record `from`, and commits so many.
+  int Read(const std::string& cursor, int from, int count) const {
+    auto topic = OpenForReading(path_);
+    if (!topic.ok()) return Complain("reader", topic.status().ToString());
+    auto consumer = topic->NewConsumer({.cursor = cursor});
+    if (!consumer.ok()) return Complain("reader", consumer.status().ToString());
+    for (int i = from; i < from + count; ++i) {
+      const auto record = consumer->Next();
+      if (!record.ok() || record->text() != TextOf(i)) return Complain("reader", "wrong record");
+    }
+    const absl::Status committed = consumer->Commit();
+    return committed.ok() ? 0 : Complain("reader", committed.ToString());
+  }
+  int IsRefused(const std::string& cursor) const {
+    auto topic = OpenForReading(path_);
+    for (const absl::Status& status : {topic->NewConsumer({.cursor = cursor}).status(),
+                                       topic->SeekCursor(cursor, From::End()), topic->RemoveCursor(cursor)}) {
+      const bool told = status.message().find("not to you (uid ") != absl::string_view::npos;
+      if (status.code() != StatusCode::kPermissionDenied || !told) return Complain("other", status.ToString());
+    }
+    return 0;
+  }
+};
+
+TEST_F(AccessCursors, AnotherUidKeepsItsOwn) {
+  Topic topic = Make(Access::kWorld);
+  PublishAll(topic, [](int) {});
+  EXPECT_EQ(AsStranger([&] { return Read("c", 0, 10); }), 0);
+  EXPECT_EQ(AsStranger([&] { return Read("c", 10, 10); }), 0);
+  EXPECT_EQ(ModeOf(In("cursors/c")), 0644u);
+  EXPECT_EQ(ModeOf(In("cursors/c.lock")), 0600u);
+  // All see where it stands; nobody else moves it, or makes it his.
+  EXPECT_EQ(As(kOther,
+               [&] {
+                 auto reading = OpenForReading(path_);
+                 const auto cursors = reading->ListCursors();
+                 if (!cursors.ok() || cursors->size() != 1) return 1;
+                 const CursorInfo& cursor = cursors->front();
+                 const bool right = cursor.problem.ok() && cursor.uid == kStranger && cursor.lag.records == 40u;
+                 if (!right) return 2;
+                 errno = 0;
+                 if (unlink(In("cursors/c").c_str()) == 0 || open(In("cursors/c").c_str(), O_RDWR) >= 0) return 3;
+                 if (open(In("cursors/c.lock").c_str(), O_RDONLY) >= 0) return 4;
+                 return IsRefused("c");
+               }),
+            0);
+  // Moved by root it is still its user's.
+  ASSERT_TRUE(topic.SeekCursor("c", From::Last(5)).ok());
+  EXPECT_EQ(AsStranger([&] { return Read("c", 55, 5); }), 0);
+  ASSERT_TRUE(topic.RemoveCursor("c").ok());
+  EXPECT_EQ(AsStranger([&] { return Read("c", 0, 1); }), 0);
+}
+
+// Open to all on purpose, so that its maker can move it under whoever takes it.
+TEST_F(AccessCursors, OneThatAnotherUidMadeIsNotTaken) {
+  Topic topic = Make(Access::kWorld);
+  PublishAll(topic, [](int) {});
+  EXPECT_EQ(AsStranger([&] {
+              if (Read("trap", 0, 10) != 0) return 1;
+              return chmod(In("cursors/trap").c_str(), 0666) + chmod(In("cursors/trap.lock").c_str(), 0666);
+            }),
+            0);
+  EXPECT_EQ(As(kOther, [&] { return IsRefused("trap"); }), 0);
+}
+
+TEST_F(AccessCursors, MembersOfAGroupKeepThem) {
+  Topic topic = Make(Access::kGroup);
+  PublishAll(topic, [](int) {});
+  EXPECT_EQ(AsStranger([&] { return Read("c", 0, 10); }, {kGroup}), 0);
+  EXPECT_EQ(ModeOf(In("cursors/c")), 0640u);
+  EXPECT_EQ(GroupOf(In("cursors/c")), kGroup);
+  EXPECT_EQ(As(kOther, [&] { return IsRefused("c"); }, {kGroup}), 0);
+}
+
 // --- and nothing else ------------------------------------------------------------------------------------------------
 
 // 0 if `call` fails with EACCES or EPERM.

@@ -32,6 +32,7 @@ class CursorTest : public TopicTest {
     seam_control.boot_id = 0;
     seam_control.pretend_durable = false;
     seam_control.skip_sleeps = false;
+    seam_control.no_waitv = false;
     seam_control.clock_offset = 0;
     seam_control.sync_error = 0;
   }
@@ -251,6 +252,7 @@ TEST_F(CursorTest, CommitsWhileItWaits) {
   auto consumer = Take({.auto_commit = absl::Seconds(5)});
   EXPECT_EQ(Next(*consumer), 0u);
   seam_control.skip_sleeps = true;
+  seam_control.no_waitv = true;
   EXPECT_TRUE(Fails(consumer->Next(absl::Seconds(4)), StatusCode::kDeadlineExceeded));
   EXPECT_EQ(Info().lag.records, 1u);
   EXPECT_TRUE(Fails(consumer->Next(absl::Seconds(60)), StatusCode::kDeadlineExceeded));

@@ -107,7 +107,7 @@ CLI::App* Add(CLI::App& cursor, Tool& tool, const std::string& name, const std::
   if (name == "seek") {
     command
         ->add_option("PLACE", options->place,
-                     "start, end, N: position, +N: N-th record, -N: N before the end (behind --), @TIME, @-2h")
+                     "start, end, N: position, +N: N-th record, -N: N before the end, @TIME, @-2h")
         ->required();
   }
   tool.OnRun(command, [&tool, options, run] { return run(tool, *options); });
