@@ -38,11 +38,21 @@ absl::StatusOr<Reader> StartAt(Log& log, SegmentStore& store, uint64_t base) {
   return Reader(log, store, Place{std::move(segment), first});
 }
 
+// True if a recovery has sealed the place off, whatever still stands there: an END is in front of it. Where nobody
+// knows what was sealed off, anything may be.
+bool IsSealedOff(const Log& log, uint64_t position) {
+  const auto record = log.control().ReadRecord();
+  if (!record) return true;
+  return std::any_of(record->epochs, record->epochs + record->epoch_entries,
+                     [&](const format::EpochEntry& entry) { return entry.from <= position && position < entry.to; });
+}
+
 // True if a record that verifies starts there, or a batch whose table does: then nothing else can.
 bool RecordStartsAt(Log& log, const Place& place) {
   const Word word = place.Read();
   return place.Judge(log.seed(), word) == format::Verdict::kData &&
-         format::VerifyStart(log.seed(), place.position, place.HeaderWith(word), place.BodyOf(word));
+         format::VerifyStart(log.seed(), place.position, place.HeaderWith(word), place.BodyOf(word)) &&
+         !IsSealedOff(log, place.position);
 }
 
 // A reader at the inner record that starts at `position`, which lies in `segment`. Nothing: none does, or damage in

@@ -288,6 +288,12 @@ absl::StatusOr<std::vector<Item>> ReadAll(Topic& topic, const ConsumerOptions& o
   return items;
 }
 
+std::string TextOf(const std::vector<Item>& items) {
+  std::string text;
+  for (const Item& item : items) text += fmt::format(" {}{}..{}", item.gap ? "gap " : "", item.position, item.next);
+  return text;
+}
+
 // Where the cursor is put, and when.
 using Committed = std::vector<std::pair<Moment, uint64_t>>;
 
@@ -326,8 +332,7 @@ absl::Status GoOn(const std::string& bus_path, uint64_t position, uint64_t& gaps
     expected[0].position = read[0].position;
   }
   if (read != expected) {
-    return absl::DataLossError(
-        fmt::format("from {} on: {} items read, {} are there", position, read.size(), expected.size()));
+    return absl::DataLossError(fmt::format("from {} on read{}, there is{}", position, TextOf(read), TextOf(expected)));
   }
   if (read.front().gap) ++gaps;
   if (!read.front().gap && read.front().position < position) return absl::DataLossError("begins inside a record");

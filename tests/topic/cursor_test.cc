@@ -416,7 +416,8 @@ TEST_F(CursorTest, InALostRangeTheGapComesFirst) {
   topic_ = absl::CancelledError();
   // As it was while it was open, without what was written last.
   Patch(Path("control"), 0, control);
-  Patch(Path(SegmentName(0)), lost.offset, std::string(4096 - lost.offset, '\0'));
+  // One record is lost; what stands behind it is whole, and sealed off with it.
+  Patch(Path(SegmentName(0)), lost.offset, std::string(positions_[11].offset - lost.offset, '\0'));
   seam_control.boot_id = 1;
   topic_ = Make();
   ASSERT_TRUE(Succeeds(topic_));
@@ -473,6 +474,26 @@ TEST_F(CursorTest, ATopicMadeAnewHasNone) {
   EXPECT_TRUE(anew->ListCursors()->empty());
   EXPECT_FALSE(Take({.cursor = "late"}).ok()) << "and the old one gets no more";
   EXPECT_TRUE(anew->ListCursors()->empty());
+}
+
+// --- batches ---------------------------------------------------------------------------------------------------------
+
+TEST_F(CursorTest, StandsInsideABatch) {
+  for (int round = 0; round < 2; ++round) {
+    auto batch = producer_->NewBatch();
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(Succeeds(batch.Add(Number(next_++))));
+    ASSERT_TRUE(Succeeds(batch.Commit()));
+  }
+  for (uint64_t n = 0; n < 10; ++n) {
+    auto consumer = Take();
+    const auto record = consumer->Next(kNow);
+    ASSERT_TRUE(Succeeds(record));
+    EXPECT_EQ(record->text(), Number(n));
+    EXPECT_EQ(record->sequence(), n);
+    EXPECT_EQ(consumer->Lag()->records, 9 - n);
+    ASSERT_TRUE(Succeeds(n % 2 == 0 ? consumer->Commit() : consumer->Commit(record->next_position())));
+    EXPECT_EQ(Info().lag.records, 9 - n);
+  }
 }
 
 // --- lag -------------------------------------------------------------------------------------------------------------
