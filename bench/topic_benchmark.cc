@@ -67,11 +67,13 @@ class EndlessLog {
 
   Producer& producer() { return *producer_; }
 
-  void Count(benchmark::State& state) {
-    if (++written_ < records_) return;
+  // True: the log and its producer are new.
+  bool Count(benchmark::State& state) {
+    if (++written_ < records_) return false;
     state.PauseTiming();
     Renew();
     state.ResumeTiming();
+    return true;
   }
 
  private:
@@ -104,6 +106,24 @@ BENCHMARK(Publish)->Arg(64)->Arg(1024)->Arg(65536);
 
 void PublishExclusive(benchmark::State& state) { PublishTo(state, true); }
 BENCHMARK(PublishExclusive)->Arg(64)->Arg(1024)->Arg(65536);
+
+// So many records at once, each of the second argument's size: the time is of one record.
+void PublishBatches(benchmark::State& state) {
+  const auto records = static_cast<uint64_t>(state.range(0));
+  const std::vector<std::byte> payload(static_cast<size_t>(state.range(1)), std::byte{7});
+  EndlessLog log(payload.size() + 8, false);
+  std::optional<Batch> batch;
+  for (auto _ : state) {
+    // A producer that was renewed has a batch of its own.
+    if (!batch) batch.emplace(log.producer().NewBatch());
+    bool well = batch->Add(payload).ok();
+    if (batch->size() == records) well = well && batch->Commit().ok();
+    if (!well) state.SkipWithError("Commit failed");
+    if (log.Count(state)) batch.reset();
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(PublishBatches)->Args({1, 64})->Args({10, 64})->Args({100, 64})->Args({1000, 64})->Args({100, 1024});
 
 // Without filling: what is left of a publish when no byte is copied.
 void ClaimAndCommitIn(benchmark::State& state, bool exclusive) {
@@ -160,6 +180,27 @@ void NextAndCommit(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(NextAndCommit)->Arg(0)->Arg(1)->Arg(2)->UseRealTime();
+
+void NextOfBatches(benchmark::State& state) {
+  const std::vector<std::byte> payload(static_cast<size_t>(state.range(0)), std::byte{7});
+  const uint64_t records = (64 << 20) / (payload.size() + 32) / 100 * 100;
+  ScratchTopic topic;
+  Producer producer = Need(topic->NewProducer());
+  Batch batch = producer.NewBatch();
+  for (uint64_t i = 1; i <= records; ++i) {
+    if (!batch.Add(payload).ok()) throw std::runtime_error("Add failed");
+    if (i % 100 == 0) Need(batch.Commit());
+  }
+  Consumer consumer = Need(topic->NewConsumer());
+  uint64_t read = 0;
+  for (auto _ : state) {
+    const auto record = consumer.Next(absl::ZeroDuration());
+    if (!record.ok() || record->payload().size() != payload.size()) state.SkipWithError("Next failed");
+    if (++read % records == 0 && !consumer.Seek(From::Start()).ok()) state.SkipWithError("Seek failed");
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(NextOfBatches)->Arg(64)->Arg(1024);
 
 }  // namespace
 }  // namespace libbus

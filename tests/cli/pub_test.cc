@@ -112,6 +112,77 @@ TEST_F(PubTest, ARateIsKept) {
   EXPECT_GE(last < first ? last + 3600 - first : last - first, 0.075);
 }
 
+// --- batches ---------------------------------------------------------------------------------------------------------
+
+TEST_F(PubTest, ABatchHoldsSoManyRecordsAndTheLastTheRest) {
+  Out({"pub", "t", "--create", "--batch", "3", "--key", "k", "--type", "7"}, "1\n2\n3\n4\n5\n6\n7\n");
+  EXPECT_EQ(Out({"cat", "t", "--format", "%s%k%y "}), "1k7 2k7 3k7 4k7 5k7 6k7 7k7 ");
+  const std::string verified = Out({"verify", "t", "--json"});
+  EXPECT_NE(verified.find("\"records\":7"), std::string::npos) << verified;
+  EXPECT_NE(verified.find("\"batches\":3"), std::string::npos) << verified;
+}
+
+TEST_F(PubTest, ABatchTakesEveryInput) {
+  Out({"pub", "t", "--create", "--batch", "2", "--frames"}, Frame("a\nb") + Frame("") + Frame("c"));
+  std::ofstream(Path("f")) << "whole file";
+  Out({"pub", "t", "--batch", "10", "--file", "f", "f", "f"});
+  Out({"pub", "t", "--batch", "10", "--ndjson"}, "[1]\n[2]\n");
+  EXPECT_EQ(Out({"cat", "t", "--format", "[%s]"}), "[a\nb][][c][whole file][whole file][whole file][[1]][[2]]");
+  EXPECT_NE(Out({"verify", "t", "--json"}).find("\"batches\":4"), std::string::npos);
+}
+
+TEST_F(PubTest, WhatStandsBeforeAWrongLineIsPublishedWithABatchToo) {
+  const Result result = Run({"pub", "t", "--create", "--ndjson", "--json", "--batch", "100"}, "1\n2\n{\n4\n");
+  EXPECT_EQ(result.code, 1);
+  EXPECT_NE(result.out.find("\"published\":2"), std::string::npos) << result.out;
+  EXPECT_EQ(Out({"cat", "t"}), "1\n2\n");
+}
+
+TEST_F(PubTest, JsonTellsTheFirstAndTheLastPositionOfBatches) {
+  const std::string told = Out({"pub", "t", "--create", "--json", "--batch", "2"}, "one\ntwo\nthree\nfour\n");
+  const std::string first = Out({"cat", "t", "-n", "1", "--format", "%p"});
+  const std::string last = Out({"cat", "t", "-o", "-1", "--format", "%p"});
+  EXPECT_EQ(told,
+            "{\"topic\":\"t\",\"published\":4,\"first_position\":" + first + ",\"last_position\":" + last + "}\n");
+}
+
+TEST_F(PubTest, SlowInputIsNotHeldBackByABatch) {
+  MakeTopic();
+  RunningTool pub({"pub", "t", "--batch", "1000", "--sync", "--json"}, scratch_.path());
+  RunningTool tail({"tail", "t", "-o", "+3", "-n", "2"}, scratch_.path());
+  pub.Write("four\n");
+  EXPECT_EQ(tail.ReadUntil("four\n"), "four\n");
+  pub.Write("five\n");
+  EXPECT_EQ(tail.ReadUntil("five\n"), "four\nfive\n");
+  pub.Signal(SIGINT);
+  pub.ReadUntil("}\n");
+  const Result result = pub.Wait();
+  EXPECT_EQ(result.code, 130);
+  EXPECT_NE(result.out.find("\"published\":2"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("\"durable\":true"), std::string::npos) << result.out;
+}
+
+// A line's turn comes once in a second: a batch of a thousand would keep the first for a quarter of an hour.
+TEST_F(PubTest, ARateDoesNotHoldRecordsBack) {
+  MakeTopic();
+  std::ofstream(Path("lines")) << "four\nfive\nsix\n" << std::string(2000, '\n');
+  RunningTool pub({"pub", "t", "--batch", "1000", "--rate", "2/s", "lines"}, scratch_.path());
+  RunningTool tail({"tail", "t", "-o", "+3", "-n", "2"}, scratch_.path());
+  EXPECT_EQ(tail.ReadUntil("five\n"), "four\nfive\n");
+  pub.Signal(SIGINT);
+  EXPECT_EQ(pub.Wait().code, 130);
+}
+
+TEST_F(PubTest, ABatchOfNothingIsRefused) {
+  for (const std::string text : {"0", "-1", "x", "1.5"}) {
+    const Result result = Run({"pub", "t", "--create", "--batch", text}, "1\n");
+    EXPECT_EQ(result.code, 2) << text;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+  EXPECT_EQ(Out({"ls"}), "");
+  EXPECT_EQ(Out({"pub", "t", "--create", "--batch", "5"}, ""), "") << "no records, no batch";
+}
+
 TEST_F(PubTest, WhereThereIsNoRoomItEndsWholeAndGoesOnLater) {
   Out({"topic", "create", "t", "--segment-size", "1M"});
   std::string lines;

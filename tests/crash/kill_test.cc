@@ -94,6 +94,27 @@ int PublishAndClose(const std::string& path, Ledger& ledger) { return Publish(pa
 // The sync is part of each publish.
 int PublishDurably(const std::string& path, Ledger& ledger) { return Publish(path, ledger, 4, true); }
 
+// Batches of so many records, over several segments, one of them larger than a segment.
+constexpr uint64_t kTogether = 3;
+
+int PublishBatches(const std::string& path, Ledger& ledger) {
+  auto topic = OpenTopic(path);
+  if (!topic.ok()) return 1;
+  auto producer = topic->NewProducer();
+  if (!producer.ok()) return 2;
+  Batch batch = producer->NewBatch();
+  for (int i = 0; i < 4; ++i) {
+    for (uint64_t k = 0; k < kTogether; ++k) {
+      const std::string text = RecordText(ledger.published + k);
+      if (!batch.Add(text, {.key = "key", .durable = i == 3 && k == 0 && seam_control.pretend_durable}).ok()) return 3;
+    }
+    ledger.published += kTogether;
+    if (!batch.Commit().ok()) return 4;
+    ledger.acknowledged += kTogether;
+  }
+  return 0;
+}
+
 // A claim that is given up, one that is left open, a record beyond a segment's size.
 int ClaimsAndLarge(const std::string& path, Ledger& ledger) {
   auto topic = OpenTopic(path);
@@ -245,6 +266,30 @@ Figures KillEverywhere(Body prepare, Body body, bool claims_in_front) {
   return figures;
 }
 
+// All of a batch, or nothing of it: before anybody has repaired anything, and after.
+Figures KillBatchesEverywhere() {
+  Figures figures;
+  for (uint64_t point = 1;; ++point) {
+    SCOPED_TRACE("killed before point " + std::to_string(point));
+    const Scratch scratch(ScratchParent());
+    const std::string path = scratch / "bus";
+    Shared<Ledger> ledger;
+    const int code = RunKilledAt(point, PublishBatches, path, *ledger);
+    ExpectReadableBeforeRepair(path, *ledger, false);
+    for (const bool read_only : {true, false}) {
+      auto topic = OpenTopic(path, read_only);
+      const uint64_t records = topic.ok() ? ReadAll(*topic).records.size() : 0;
+      EXPECT_EQ(records % kTogether, 0u);
+    }
+    ExpectGoesOn(path, *ledger);
+    figures.acknowledged += ledger->acknowledged;
+    if (code == 0 || testing::Test::HasFailure()) break;
+    EXPECT_EQ(code, -SIGKILL);
+    ++figures.points;
+  }
+  return figures;
+}
+
 void Report(const char* what, const Figures& figures) {
   std::printf("%s: points %llu, records checked %llu\n", what, static_cast<unsigned long long>(figures.points),
               static_cast<unsigned long long>(figures.acknowledged));
@@ -282,6 +327,20 @@ TEST(Kill, AtEachPointOfClaimsAndLargeRecords) {
   const Figures figures = KillEverywhere(nullptr, ClaimsAndLarge, true);
   EXPECT_GT(figures.points, 100u);
   Report("claims", figures);
+}
+
+TEST(Kill, AtEachPointOfPublishingBatches) {
+  const Figures figures = KillBatchesEverywhere();
+  EXPECT_GT(figures.points, 80u);
+  Report("batches", figures);
+}
+
+TEST(Kill, AtEachPointOfPublishingADurableBatch) {
+  seam_control.pretend_durable = true;
+  const Figures figures = KillBatchesEverywhere();
+  seam_control.pretend_durable = false;
+  EXPECT_GT(figures.points, 80u);
+  Report("durable batch", figures);
 }
 
 TEST(Kill, AtEachPointOfRecovery) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "libbus/platform/status.h"
@@ -124,6 +125,7 @@ absl::Status CutCheck::ReadOnly(const Cut& cut) {
     if (seen.gap || (fact != cut.facts.end() && fact->second.may)) continue;
     Wrong(tally_.phantom, "phantom", "read-only: " + Text(seen));
   }
+  JudgeBatches(cut.facts, read_only_, "read-only");
   ++tally_.read_only;
   return status.code() == absl::StatusCode::kFailedPrecondition ? absl::OkStatus() : status;
 }
@@ -169,11 +171,36 @@ void CutCheck::Judge(const Cut& cut) {
     const Seen* const seen = Find(recovered_, position);
     if (seen == nullptr || seen->gap) JudgeMissing(position, fact);
   }
+  JudgeBatches(cut.facts, recovered_, "recovered");
   const std::string read = DiffersFromPrefix(read_only_, recovered_);
   if (!read.empty()) Wrong(tally_.changed, "changed", "since it was read before the recovery: " + read);
   if (cut.before == nullptr) return;
   const std::string differs = DiffersFromPrefix(*cut.before, recovered_);
   if (!differs.empty()) Wrong(tally_.changed, "changed", "recovered again: " + differs);
+}
+
+void CutCheck::JudgeBatches(const Facts& facts, const Reading& reading, std::string_view when) {
+  struct Count {
+    uint64_t position = 0;  // of one of its records
+    uint64_t read = 0;
+    uint64_t missing = 0;
+  };
+  std::map<uint64_t, Count> batches;
+  for (const auto& [position, fact] : facts) {
+    if (fact.batch == 0) continue;
+    const Seen* const seen = Find(reading, position);
+    Count& count = batches[fact.batch];
+    count.position = position;
+    ++(seen != nullptr && !seen->gap ? count.read : count.missing);
+  }
+  for (const auto& [number, count] : batches) {
+    ++tally_.batches;
+    tally_.no_batches += count.read == 0 ? 1 : 0;
+    if (count.read == 0 || count.missing == 0) continue;
+    Wrong(tally_.parted, "parted",
+          fmt::format("{}: {} of {} records of the batch with the one at {}", when, count.read,
+                      count.read + count.missing, count.position));
+  }
 }
 
 void CutCheck::JudgeMissing(uint64_t position, const Fact& fact) {
@@ -209,7 +236,9 @@ absl::Status CutCheck::PublishMore(const Facts& facts, Writer& writer) {
   Publisher publisher(store_, ledger_, random_, each);
   Writer::Hand& hand = writer.hands().front();
   for (uint64_t n = 1 + random_() % 4; n > 0; --n) {
-    if (Chance(3)) {
+    if (Chance(4)) {
+      LIBBUS_RETURN_IF_ERROR(publisher.PublishBatch(hand.producer, Chance(2)));
+    } else if (Chance(3)) {
       LIBBUS_RETURN_IF_ERROR(publisher.OpenClaim(hand));
       LIBBUS_RETURN_IF_ERROR(publisher.CommitClaim(hand));
     } else {

@@ -28,6 +28,10 @@ struct Tally {
   uint64_t recut = 0;      // images of a power cut during or after the recovery from another
   uint64_t read_only = 0;  // images read before their recovery
 
+  uint64_t batches = 0;     // looked for
+  uint64_t no_batches = 0;  // of these: nothing of it is there
+
+  uint64_t parted = 0;   // batches of which a part was read
   uint64_t lost = 0;     // acknowledged as durable, and gone or different
   uint64_t phantom = 0;  // read, and never published there
   uint64_t silent = 0;   // committed and gone, and no gap says so
@@ -37,7 +41,7 @@ struct Tally {
 
   std::vector<std::string> messages;  // the first few of each kind of wrong
 
-  uint64_t wrong() const { return lost + phantom + silent + changed + reused + refused; }
+  uint64_t wrong() const { return parted + lost + phantom + silent + changed + reused + refused; }
 };
 
 // A record or gap as it was read.
@@ -79,6 +83,7 @@ class CutCheck {
   // What was read while nobody could write, is read after the recovery as well.
   absl::Status ReadOnly(const Cut& cut);
   void Judge(const Cut& cut);
+  void JudgeBatches(const Facts& facts, const Reading& reading, std::string_view when);
   void JudgeMissing(uint64_t position, const Fact& fact);
   // What is known of the records after the recovery.
   Facts FactsAfter(const Cut& cut) const;

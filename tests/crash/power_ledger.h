@@ -22,14 +22,16 @@ struct Published {
   Moment began = 0;           // before it could be read
   Moment committed = kNever;  // its producer was told its position
   Moment durable = kNever;    // somebody was told that it is durable
+  uint64_t batch = 0;         // number of its batch; 0: it is in none
 };
 
 // What is known of one record after a cut.
 struct Fact {
   std::string_view payload;
-  bool may;   // it may be read
-  bool told;  // it was committed: it is read, or a gap says that it is not
-  bool must;  // it was acknowledged as durable: it is read
+  bool may;            // it may be read
+  bool told;           // it was committed: it is read, or a gap says that it is not
+  bool must;           // it was acknowledged as durable: it is read
+  uint64_t batch = 0;  // as in Published: all of it is read, or nothing
 };
 using Facts = std::map<uint64_t, Fact>;  // by position
 
@@ -48,6 +50,7 @@ class Ledger {
     if (position < durable_) Durable(number, now);
     if (const auto seen = seen_.find(position); seen != seen_.end()) Durable(number, seen->second);
   }
+  void InBatch(size_t number, uint64_t batch) { all_[number].batch = batch; }
   void Durable(size_t number, Moment now) { all_[number].durable = std::min(all_[number].durable, now); }
   // A consumer that reads what is durable was handed the record at `position`; its producer may not yet know that.
   void DurableAt(uint64_t position, Moment now) {
@@ -75,7 +78,8 @@ class Ledger {
   void AddTo(Facts& facts, Moment moment) const {
     for (const Published& record : all_) {
       if (record.committed == kNever || record.began > moment) continue;
-      facts[record.position] = {record.payload, true, record.committed <= moment, record.durable <= moment};
+      facts[record.position] = {record.payload, true, record.committed <= moment, record.durable <= moment,
+                                record.batch};
     }
   }
 

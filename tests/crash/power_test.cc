@@ -129,6 +129,8 @@ class PowerTest : public testing::Test {
     EXPECT_GT(tally.missing, images / 10);
     EXPECT_GT(tally.durable, images);
     EXPECT_GT(tally.recut, images / 10);
+    EXPECT_GT(tally.no_batches, images / 10);
+    EXPECT_GT(tally.batches, 2 * tally.no_batches);
   }
 
  private:
@@ -137,6 +139,8 @@ class PowerTest : public testing::Test {
         "power: cuts of a recovery {}, read before it {}, committed and gone {} (of these told as no loss {}), changed "
         "{}, reused {}, refused {}\n",
         tally.recut, tally.read_only, tally.missing, tally.not_loss, tally.changed, tally.reused, tally.refused);
+    fmt::print("power: batches {}, none of it there {}, a part of it {}\n", tally.batches, tally.no_batches,
+               tally.parted);
     fmt::print(
         "power: images {} (differing {}), records checked {}, durable acknowledged {}, lost {}, phantom {}, silent {}, "
         "seed {}\n",

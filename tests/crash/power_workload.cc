@@ -1,6 +1,7 @@
 #include "tests/crash/power_workload.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -55,6 +56,28 @@ absl::Status Publisher::Publish(Producer& producer, bool durable) {
                           producer.Publish(ledger_.all()[number].payload, {.durable = durable}));
   ledger_.Commit(number, position.offset, store_.now());
   if (durable || each_) ledger_.Durable(number, store_.now());
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::PublishBatch(Producer& producer, bool durable) {
+  Batch batch = producer.NewBatch();
+  std::vector<size_t> numbers;
+  for (uint64_t n = 1 + random_() % 8; n > 0; --n) {
+    numbers.push_back(ledger_.Begin(RandomPayload(random_), store_.now()));
+    LIBBUS_RETURN_IF_ERROR(batch.Add(ledger_.all()[numbers.back()].payload, {.durable = durable && n == 1}));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const Position first, batch.Commit());
+  const Moment now = store_.now();
+  // Not its position: what a cut takes away before anybody was told of it may be published anew there.
+  static std::atomic<uint64_t> batches{0};
+  const uint64_t batch_number = ++batches;
+  uint64_t position = first.offset;
+  for (const size_t number : numbers) {
+    ledger_.InBatch(number, batch_number);
+    ledger_.Commit(number, position, now);
+    if (durable || each_) ledger_.Durable(number, now);
+    position += (24 + ledger_.all()[number].payload.size() + 7) / 8 * 8;
+  }
   return absl::OkStatus();
 }
 
@@ -190,6 +213,9 @@ absl::Status Workload::StepOfHand(Writer& writer, Writer::Hand& hand) {
       return publisher_.OpenClaim(hand);
     case 2:
       return publisher_.Publish(hand.producer, Chance(seldom_));
+    case 4:
+    case 5:
+      return publisher_.PublishBatch(hand.producer, Chance(2 * seldom_));
     case 3:
       return Chance(8) ? Renew(writer, hand) : publisher_.Publish(hand.producer, false);
     default:

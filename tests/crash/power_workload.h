@@ -56,6 +56,7 @@ class Publisher {
       : store_(store), ledger_(ledger), random_(random), each_(each) {}
 
   absl::Status Publish(Producer& producer, bool durable);
+  absl::Status PublishBatch(Producer& producer, bool durable);
   absl::Status OpenClaim(Writer::Hand& hand);
   absl::Status CommitClaim(Writer::Hand& hand);
   // Reads the durable watermark.

@@ -357,6 +357,27 @@ TEST(FormatDocTest, ExampleByteByByte) {
   EXPECT_EQ(file.find_first_not_of('\0', at), std::string::npos) << "and zeros to the end";
 }
 
+constexpr const char* kBatchFile = "tests/golden/v1-batch/batches/00000000000000000000.seg";
+
+TEST(FormatDocTest, ExampleOfABatchIsARealFile) {
+  const ReaderOutcome hex = RunReader("hex", SourcePath(kBatchFile));
+  ASSERT_EQ(hex.exit_code, 0) << hex.output;
+  EXPECT_EQ(Block("batch-hexdump"), hex.output) << "see tests/golden/make_golden_batch_main.cc";
+}
+
+TEST(FormatDocTest, ExampleOfABatchByteByByte) {
+  std::ifstream in(SourcePath(kBatchFile), std::ios::binary);
+  const std::string file(std::istreambuf_iterator<char>(in), {});
+  size_t at = 0x60;
+  for (const auto& [offset, hex] : Table("batch at")) {
+    const std::string bytes = FromHex(hex);
+    EXPECT_EQ(std::stoul(offset, nullptr, 16), at);
+    EXPECT_EQ(file.substr(at, bytes.size()), bytes) << "at " << offset;
+    at += bytes.size();
+  }
+  EXPECT_EQ(at, 0x130u);
+}
+
 // Each line "result = crc(register, bytes)  what", and that the results are those of the record.
 TEST(FormatDocTest, ExampleStepByStep) {
   std::vector<uint32_t> results;

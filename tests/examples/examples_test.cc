@@ -87,6 +87,30 @@ TEST(Cursor, AKilledWorkerGoesOn) {
   EXPECT_FALSE(std::getline(out, line));
 }
 
+TEST(Batch, NoKillMakesOrLosesMoney) {
+  const TempDir dir;
+  std::string lines;
+  for (int i = 1; i <= 400; ++i) lines += "alice bob " + std::to_string(i) + "\n";
+  for (int round = 0; round < 4; ++round) {
+    Program book("transfers", {dir / "bus", "book"}, lines);
+    for (int i = 0; i < 20 * round + 1; ++i) EXPECT_EQ(book.Line().substr(0, 10), "booked at ");
+    book.Signal(SIGKILL);
+    book.Wait();
+    const Ended ended = RunToEnd("transfers", {dir / "bus", "balances"});
+    EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+    EXPECT_NE(ended.output.find("alice -"), std::string::npos) << ended.output;
+    EXPECT_NE(ended.output.find("\nsum 0\n"), std::string::npos) << ended.output;
+  }
+}
+
+TEST(Batch, BooksEachLineAsTwoPostings) {
+  const TempDir dir;
+  EXPECT_EQ(RunToEnd("transfers", {dir / "bus", "book"}, "alice bob 5\nbob carol 2\n").exit_code, 0);
+  EXPECT_EQ(RunToEnd("transfers", {dir / "bus", "balances"}).output, "alice -5\nbob 3\ncarol 2\nsum 0\n");
+  EXPECT_EQ(RunToEnd("transfers", {dir / "bus", "book"}, "alice\n").exit_code, 1);
+  EXPECT_EQ(RunToEnd("transfers", {dir / "bus"}).exit_code, 2);
+}
+
 TEST(ManyTopics, OneWaitFollowsAll) {
   const TempDir dir;
   const std::string path = dir / "bus";

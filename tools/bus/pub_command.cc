@@ -27,6 +27,7 @@ struct PubOptions {
   std::string type;
   std::vector<std::string> headers;
   std::string rate;
+  std::string batch;
   bool create = false;
   bool sync = false;
 };
@@ -35,9 +36,13 @@ struct PubOptions {
 struct Published {
   uint64_t records = 0;
   std::optional<libbus::Position> first;
-  libbus::Position last;
-  bool durable = true;  // all of them; with --sync
+  libbus::Position last;    // of the last record; with --batch of the first one of the last batch
+  uint64_t last_batch = 0;  // how many that batch holds
+  bool durable = true;      // all of them; with --sync
 };
+
+// A record is not held back for longer than this to fill a batch.
+constexpr absl::Duration kHold = absl::Milliseconds(100);
 
 absl::StatusOr<std::vector<libbus::Header>> ParseHeaders(const std::vector<std::string>& texts) {
   std::vector<libbus::Header> headers;
@@ -55,6 +60,11 @@ absl::StatusOr<std::vector<libbus::Header>> ParseHeaders(const std::vector<std::
 class Pace {
  public:
   explicit Pace(double per_second) : gap_(per_second > 0 ? absl::Seconds(1) / per_second : absl::ZeroDuration()) {}
+
+  // How long Wait() would wait now.
+  absl::Duration Left() const {
+    return gap_ == absl::ZeroDuration() ? gap_ : std::max(next_ + gap_ - absl::Now(), absl::ZeroDuration());
+  }
 
   void Wait() {
     if (gap_ == absl::ZeroDuration()) return;
@@ -92,9 +102,16 @@ class Syncs {
 class Publisher {
  public:
   // `syncs`: none unless asked for.
+  // `batch`: how many records go together; 0: each alone.
   Publisher(const PubOptions& options, libbus::Producer producer, libbus::RecordOptions record, double rate,
-            std::optional<Syncs> syncs)
-      : options_(options), producer_(std::move(producer)), record_(record), pace_(rate), syncs_(syncs) {}
+            std::optional<Syncs> syncs, uint64_t batch)
+      : options_(options),
+        producer_(std::move(producer)),
+        record_(record),
+        pace_(rate),
+        syncs_(syncs),
+        batch_limit_(batch),
+        batch_(producer_.NewBatch()) {}
 
   absl::Status PublishAll(Input& input);
   // REQUIRES: syncs were given.
@@ -103,18 +120,26 @@ class Publisher {
     published_.durable = status.ok();
     return status;
   }
+  // Publishes what waits in the batch. On error it is dropped.
+  absl::Status Flush();
   const Published& published() const { return published_; }
 
  private:
   absl::StatusOr<bool> Next(Input& input, std::string& piece);
   absl::Status Check(const Input& input, const std::string& piece);
   absl::Status PublishOne(const Input& input, const std::string& piece);
+  absl::Status AddToBatch(const Input& input, const std::string& piece);
+  absl::Status BeforeWait();
+  void Count(libbus::Position position, uint64_t records);
 
   const PubOptions& options_;
   libbus::Producer producer_;
   libbus::RecordOptions record_;
   Pace pace_;
   std::optional<Syncs> syncs_;
+  const uint64_t batch_limit_;
+  libbus::Batch batch_;
+  absl::Time held_since_;  // of the first record in the batch
   simdjson::dom::parser parser_;
   Published published_;
 };
@@ -140,24 +165,66 @@ absl::Status Publisher::PublishOne(const Input& input, const std::string& piece)
     return absl::Status(position.status().code(), fmt::format("{}: record {}: {}", input.name(), input.count(),
                                                               std::string(position.status().message())));
   }
-  ++published_.records;
-  if (!published_.first) published_.first = *position;
-  published_.last = *position;
+  Count(*position, 1);
   return absl::OkStatus();
+}
+
+void Publisher::Count(libbus::Position position, uint64_t records) {
+  published_.records += records;
+  if (!published_.first) published_.first = position;
+  published_.last = position;
+  published_.last_batch = records;
+}
+
+absl::Status Publisher::Flush() {
+  if (batch_.empty()) return absl::OkStatus();
+  const uint64_t records = batch_.size();
+  const auto position = batch_.Commit();
+  batch_.Clear();
+  if (!position.ok()) {
+    return absl::Status(position.status().code(), fmt::format("a batch of {}: {}", bustool::Count(records, "record"),
+                                                              std::string(position.status().message())));
+  }
+  Count(*position, records);
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::AddToBatch(const Input& input, const std::string& piece) {
+  absl::Status status = batch_.Add(piece, record_);
+  // What is too long for what is left of this one may fit the next.
+  if (status.code() == absl::StatusCode::kInvalidArgument && !batch_.empty()) {
+    if (auto flushed = Flush(); !flushed.ok()) return flushed;
+    status = batch_.Add(piece, record_);
+  }
+  if (!status.ok()) {
+    return absl::Status(status.code(),
+                        fmt::format("{}: record {}: {}", input.name(), input.count(), std::string(status.message())));
+  }
+  if (batch_.size() == 1) held_since_ = absl::Now();
+  return batch_.size() >= batch_limit_ ? Flush() : absl::OkStatus();
+}
+
+// Before a wait for slow input: nobody knows how long it takes.
+absl::Status Publisher::BeforeWait() {
+  if (auto status = Flush(); !status.ok()) return status;
+  return syncs_ ? syncs_->Now() : absl::OkStatus();
 }
 
 absl::Status Publisher::PublishAll(Input& input) {
   std::string piece;
-  if (syncs_) input.BeforeWaits([this] { return syncs_->Now(); });
+  if (syncs_ || batch_limit_ != 0) input.BeforeWaits([this] { return BeforeWait(); });
   while (true) {
     const auto more = Next(input, piece);
     if (!more.ok()) return more.status();
     if (!*more) return absl::OkStatus();
     if (auto status = Check(input, piece); !status.ok()) return status;
     if (auto status = syncs_ ? syncs_->IfDue() : absl::OkStatus(); !status.ok()) return status;
+    const bool held = !batch_.empty() && absl::Now() + pace_.Left() - held_since_ >= kHold;
+    if (auto status = held ? Flush() : absl::OkStatus(); !status.ok()) return status;
     pace_.Wait();
     if (Interrupted()) return absl::CancelledError(fmt::format("{}: interrupted", input.name()));
-    if (auto status = PublishOne(input, piece); !status.ok()) return status;
+    const auto status = batch_limit_ == 0 ? PublishOne(input, piece) : AddToBatch(input, piece);
+    if (!status.ok()) return status;
   }
 }
 
@@ -186,6 +253,14 @@ absl::StatusOr<std::optional<Syncs>> MakeSyncs(const PubOptions& options, libbus
   return std::optional(syncs);
 }
 
+// Where the last record of the last batch stands: the batch itself only says where its first one does.
+libbus::Position LastOf(libbus::Topic& topic, const Published& published) {
+  if (published.last_batch <= 1) return published.last;
+  auto consumer = topic.NewConsumer({.from = libbus::From::At(published.last)});
+  const auto records = consumer.ok() ? consumer->Poll(published.last_batch) : consumer.status();
+  return records.ok() && !records->empty() ? records->back().position() : published.last;
+}
+
 // Also after an error or a SIGINT: what was published stays published.
 void Tell(const Tool& tool, const PubOptions& options, const Published& published) {
   if (tool.json) {
@@ -201,6 +276,14 @@ void Tell(const Tool& tool, const PubOptions& options, const Published& publishe
                           options.sync && published.durable ? ", durable" : ""));
 }
 
+absl::StatusOr<uint64_t> ParseBatch(const std::string& text) {
+  if (text.empty()) return uint64_t{0};
+  const auto records = ParseNumber(text, UINT32_MAX);
+  if (!records.ok()) return records;
+  if (*records == 0) return UsageError("--batch 0: no batch: use at least 1, or leave it out");
+  return records;
+}
+
 int Pub(const Tool& tool, const PubOptions& options) {
   const auto headers = ParseHeaders(options.headers);
   BUS_FAIL_IF_ERROR(headers.status());
@@ -208,6 +291,8 @@ int Pub(const Tool& tool, const PubOptions& options) {
   BUS_FAIL_IF_ERROR(rate.status());
   const auto type = options.type.empty() ? absl::StatusOr<uint64_t>(0) : ParseNumber(options.type, UINT32_MAX);
   BUS_FAIL_IF_ERROR(type.status());
+  const auto batch = ParseBatch(options.batch);
+  BUS_FAIL_IF_ERROR(batch.status());
   auto topic = OpenTopic(tool, options);
   BUS_FAIL_IF_ERROR(topic.status());
   auto syncs = MakeSyncs(options, *topic);
@@ -215,11 +300,15 @@ int Pub(const Tool& tool, const PubOptions& options) {
   auto producer = topic->NewProducer({.name = "bus pub"});
   BUS_FAIL_IF_ERROR(producer.status());
   const libbus::RecordOptions record{.key = options.key, .headers = *headers, .type = static_cast<uint32_t>(*type)};
-  Publisher publisher(options, *std::move(producer), record, *rate, *std::move(syncs));
+  Publisher publisher(options, *std::move(producer), record, *rate, *std::move(syncs), *batch);
   absl::Status status = PublishInputs(options, publisher);
+  // What was read is published, also where the next piece was wrong.
+  status.Update(publisher.Flush());
   // Also after an error: what stays published is durable then.
   if (options.sync) status.Update(publisher.SyncNow());
-  Tell(tool, options, publisher.published());
+  Published published = publisher.published();
+  if (tool.json) published.last = LastOf(*topic, published);
+  Tell(tool, options, published);
   BUS_FAIL_IF_ERROR(status);
   return kOk;
 }
@@ -250,6 +339,7 @@ void AddPubCommand(CLI::App& app, Tool& tool) {
       ->expected(1)
       ->take_all();
   command->add_option("--rate", options->rate, "at most so many records a second")->type_name("N/s");
+  command->add_option("--batch", options->batch, "publish up to so many records at once, all or none")->type_name("N");
   command->add_flag("--sync", options->sync, "make it durable: before waiting for more, and before it ends");
   command->add_flag("--create", options->create, "make the topic if there is none");
   tool.OnRun(command, [&tool, options] { return Pub(tool, *options); });

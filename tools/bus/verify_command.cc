@@ -36,6 +36,7 @@ std::string SummaryJson(const std::string& what, const libbus::VerifyReport& rep
       .Add("topics", report.topics)
       .Add("segments", report.segments)
       .Add("records", report.records)
+      .Add("batches", report.batches)
       .Add("gaps", report.gaps)
       .Add("open", report.open)
       .Add("bytes", report.bytes)
