@@ -85,8 +85,7 @@ std::optional<Reader> ReaderAt(Log& log, SegmentStore& store, const SegmentPtr& 
 
 // Why nothing can be read at a position at which `found` does not stand.
 absl::Status InsideOf(const Log& log, uint64_t position, std::string_view what, uint64_t start) {
-  return absl::InvalidArgumentError(
-      fmt::format("{}: position {} lies inside the {} that starts at {}", log.path(), position, what, start));
+  return absl::InvalidArgumentError(fmt::format("{}: position {} {} {}", log.path(), position, what, start));
 }
 
 }  // namespace
@@ -122,9 +121,9 @@ absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t posi
   LIBBUS_ASSIGN_OR_RETURN(Reader found, ReadUntil(std::move(reader), std::min(position + 1, end),
                                                   [&](const Item& each) { return item = each, each.next > position; }));
   const bool inside = found.position() < position && item.next > position && !item.is_gap;
-  if (inside) return InsideOf(log, position, "record", item.position);
+  if (inside) return InsideOf(log, position, "lies inside the record that starts at", item.position);
   const bool in_table = found.position() > position && found.frame() && *found.frame() < position;
-  if (in_table) return InsideOf(log, position, "batch", *found.frame());
+  if (in_table) return InsideOf(log, position, "lies inside the batch that starts at", *found.frame());
   return found;
 }
 
