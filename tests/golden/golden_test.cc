@@ -159,6 +159,29 @@ TEST_F(GoldenTest, HeadersHold) {
   }
 }
 
+// Made by `bus cat events --cursor load --commit -n 3` and once more with `-n 1`, on a copy of the rest.
+TEST_F(GoldenTest, TheCursorGoesOnWhereItStood) {
+  auto bus = libbus::Bus::Open(Bus(), {.read_only = true});
+  ASSERT_TRUE(bus.ok()) << bus.status();
+  auto topic = bus->OpenTopic("events");
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  const auto cursors = topic->ListCursors();
+  ASSERT_TRUE(cursors.ok()) << cursors.status();
+  ASSERT_EQ(cursors->size(), 1u);
+  EXPECT_TRUE(cursors->front().problem.ok()) << cursors->front().problem;
+  EXPECT_EQ(cursors->front().name, "load");
+  EXPECT_EQ(cursors->front().position, (Position{344}));
+  EXPECT_EQ(cursors->front().sequence, 4u);
+  EXPECT_EQ(cursors->front().lag.records, 7u);
+  auto consumer = topic->NewConsumer({.cursor = "load"});
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  const auto record = consumer->Next(absl::ZeroDuration());
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(record->text(), "after the dead");
+  EXPECT_EQ(record->sequence(), 6u);
+  EXPECT_TRUE(consumer->Commit().ok());
+}
+
 // Fills in what stands in a DATA record; false if it does not verify.
 bool ReadRecord(const SegmentBytes& segment, TopicSeed seed, Word word, ExpectedRecord& found) {
   const auto header = segment.Get<RecordHeader>(found.position);
