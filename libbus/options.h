@@ -108,8 +108,8 @@ struct TopicOptions {
   std::optional<absl::Duration> claim_timeout = {};  // a claim that its owner neither commits nor keeps alive for this
                                                      // long may be revoked; default 10 s, zero: never
   std::optional<SyncPolicy> sync = {};               // default None()
-  std::optional<bool> exclusive = {};                // one producer at a time, which publishes cheaper; its claims are
-                                                     // never revoked, so claim_timeout is zero there. Default false.
+  std::optional<bool> exclusive = {};                // one producer at a time, which stores instead of swapping; claims
+                                                     // are never revoked, claim_timeout is zero there. Default false.
                                                      // See docs/exclusive.md
 };
 

@@ -245,6 +245,20 @@ TEST_F(ExclusiveTest, WhoLostItsLockIsToldAtThePublish) {
   EXPECT_EQ(ReadAll(*topic), (Texts{"before", "after"}));
 }
 
+TEST_F(ExclusiveTest, BatchesToo) {
+  auto topic = MakeExclusive();
+  ASSERT_TRUE(Succeeds(topic));
+  auto first = MakeWithoutLock(*topic, Path("locks"), "first");
+  auto batch = first->NewBatch();
+  ASSERT_TRUE(Succeeds(batch.Add("one")));
+  ASSERT_TRUE(Succeeds(batch.Add("two")));
+  ASSERT_TRUE(Succeeds(batch.Commit()));
+  auto second = topic->NewProducer();
+  ASSERT_TRUE(Succeeds(batch.Add("not this")));
+  EXPECT_TRUE(Fails(batch.Commit(), StatusCode::kAborted, kLost));
+  EXPECT_EQ(ReadAll(*topic), (Texts{"one", "two"}));
+}
+
 TEST_F(ExclusiveTest, WhoLostItsLockIsToldAtTheCommit) {
   auto topic = MakeExclusive();
   ASSERT_TRUE(Succeeds(topic));

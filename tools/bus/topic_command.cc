@@ -119,7 +119,7 @@ void AddCreate(CLI::App& topic, Tool& tool) {
       ->add_option("--sync", options->sync,
                    "when records become durable: none, each, a time (10ms) or bytes (1M) [none]")
       ->type_name("POLICY");
-  create->add_flag("--exclusive", options->exclusive, "one producer at a time, which publishes cheaper");
+  create->add_flag("--exclusive", options->exclusive, "one producer at a time, which stores instead of swapping");
   tool.OnRun(create, [&tool, options] { return Create(tool, *options); });
 }
 
