@@ -11,12 +11,16 @@ BatchEntry EntryAt(std::span<const std::byte> body, uint32_t index) {
   return entry;
 }
 
-// True if each entry leads behind the one before, and leaves room for a header.
+// True if each entry leads behind the one before, and leaves room for a header: FindInner will find each.
 bool InOrder(std::span<const std::byte> body, uint32_t count) {
+  const uint64_t end = kRecordHeaderSize + body.size();
+  uint64_t least = BatchTableEnd(count);
   for (uint32_t i = 0; i < count; ++i) {
-    if (!FindInner(body, count, i)) return false;
+    const uint64_t offset = EntryAt(body, i).offset;
+    if (offset < least || offset % kRecordAlignment != 0) return false;
+    least = offset + kRecordHeaderSize;
   }
-  return true;
+  return least <= end && end <= kMaxBatchSize;
 }
 
 }  // namespace

@@ -118,7 +118,9 @@ bool Reader::Enter(uint64_t position) {
 }
 
 absl::StatusOr<Reader::Found> Reader::ReadInner(Item& item) {
-  const std::span<const std::byte> body = Place{place_.segment, batch_.start}.BodyOf(batch_.word);
+  // Not by a Place: that would count the segment's users up and down for each record.
+  const std::span<const std::byte> body(place_.segment->at(batch_.start) + format::kRecordHeaderSize,
+                                        batch_.word.length());
   const auto place = format::FindInner(body, batch_.count, batch_.next);
   if (!place || batch_.start + place->offset < place_.position) {
     // It verified once: somebody writes there. What is left of the batch goes with its table.

@@ -16,15 +16,6 @@
 
 namespace libbus {
 namespace internal {
-namespace {
-
-void AppendBytes(std::vector<std::byte>& to, const void* from, size_t size) {
-  auto* const bytes = static_cast<const std::byte*>(from);
-  to.insert(to.end(), bytes, bytes + size);
-}
-
-}  // namespace
-
 absl::Status BatchBuffer::Add(Bytes payload, const RecordOptions& options) {
   const uint64_t attributes = format::AttributesSize(SpecOf(options));
   // Each alone first: their sum must not wrap around.
@@ -40,7 +31,8 @@ absl::Status BatchBuffer::Add(Bytes payload, const RecordOptions& options) {
   const size_t before = records_.size();
   const size_t count = staged_.size();
   try {
-    entries_.resize(count + 1);
+    // Room for what Write() needs, where there is no way to say that there is none.
+    if (entries_.capacity() <= count) entries_.reserve(2 * count + 1);
     staged_.push_back({static_cast<uint32_t>(before), options.timestamp ? 1u : 0u});
     Append(payload, options, static_cast<uint32_t>(attributes));
   } catch (const std::bad_alloc&) {
@@ -58,13 +50,13 @@ void BatchBuffer::Append(Bytes payload, const RecordOptions& options, uint32_t a
   const format::RecordHeader header = {
       format::StagedWord(attributes == 0 ? uint8_t{0} : format::kHasAttributes, static_cast<uint32_t>(length)), 0,
       options.type, options.timestamp ? absl::ToUnixNanos(*options.timestamp) : 0};
-  AppendBytes(records_, &header, sizeof(header));
-  if (attributes != 0) {
-    records_.resize(records_.size() + attributes);
-    format::WriteAttributes(SpecOf(options), attributes, records_.data() + records_.size() - attributes);
-  }
-  AppendBytes(records_, payload.data(), payload.size());
-  records_.resize(format::AlignUp(records_.size(), format::kRecordAlignment));
+  const size_t before = records_.size();
+  // Once and with the padding, which is zero then.
+  records_.resize(format::AlignUp(before + sizeof(header) + length, format::kRecordAlignment));
+  std::byte* const at = records_.data() + before;
+  std::memcpy(at, &header, sizeof(header));
+  if (attributes != 0) format::WriteAttributes(SpecOf(options), attributes, at + sizeof(header));
+  if (!payload.empty()) std::memcpy(at + sizeof(header) + attributes, payload.data(), payload.size());
 }
 
 void BatchBuffer::Clear() {

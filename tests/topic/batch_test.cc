@@ -496,6 +496,57 @@ TEST_F(BatchTest, AFullDiskTouchesNothingAndTheRecordsStay) {
   EXPECT_EQ(ReadAll(*topic_).size(), 101u);
 }
 
+// Stopped inside the commit for longer than claim_timeout, with half of the bytes in the log.
+TEST_F(BatchTest, ARevokedOneHasAllItsRecordsStillAndMayBeCommittedAgain) {
+  Open({.claim_timeout = absl::Seconds(10)});
+  Batch batch = producer_->NewBatch();
+  for (const char* text : {"a", "b", "c"}) ASSERT_TRUE(Succeeds(batch.Add(text)));
+  auto opened = topic_->NewConsumer({.gaps = Gaps::kAll});
+  ASSERT_TRUE(Succeeds(opened));
+  static Consumer* watcher;
+  static uint64_t copies;
+  watcher = &*opened;
+  copies = seam_control.copies;
+  seam_control.at_point = [](uint64_t) {
+    if (seam_control.copies == copies) return;  // not yet in the middle of the copy
+    seam_control.at_point = nullptr;
+    for (int i = 0; i < 100; ++i) {
+      const auto seen = watcher->Poll(1);
+      if (!seen.ok() || !seen->empty()) break;
+      seam_control.clock_offset += 1'000'000'000;
+    }
+  };
+  const auto revoked = batch.Commit();
+  seam_control.at_point = nullptr;
+  EXPECT_TRUE(Fails(revoked, StatusCode::kAborted, "revoked"));
+  EXPECT_EQ(batch.size(), 3u);
+  ASSERT_TRUE(Succeeds(batch.Commit()));
+  EXPECT_EQ(ReadAll(*topic_), (Texts{"<revoked>", "a", "b", "c"}));
+  seam_control.clock_offset = 0;
+}
+
+// --- with what else there is -----------------------------------------------------------------------------------------
+
+TEST_F(BatchTest, GoesIntoAnExclusiveTopicToo) {
+  Open({.exclusive = true});
+  const auto all = Mixed();
+  for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i].sequence, i);
+  EXPECT_TRUE(Fails(topic_->NewProducer(), StatusCode::kFailedPrecondition));
+}
+
+TEST_F(BatchTest, ACursorMayStandInside) {
+  Open();
+  Commit({"a", "b", "c"});
+  for (const std::string wanted : {"a", "b", "c"}) {
+    auto consumer = topic_->NewConsumer({.cursor = "worker"});
+    ASSERT_TRUE(Succeeds(consumer));
+    EXPECT_EQ(TextOf(consumer->Next(kNow)), wanted);
+    ASSERT_TRUE(Succeeds(consumer->Commit()));
+  }
+  auto consumer = topic_->NewConsumer({.cursor = "worker"});
+  EXPECT_TRUE(Fails(consumer->Next(kNow), StatusCode::kDeadlineExceeded));
+}
+
 // --- durable ---------------------------------------------------------------------------------------------------------
 
 TEST_F(BatchTest, ADurableRecordMakesTheWholeDurable) {
