@@ -86,7 +86,7 @@ absl::Status VerifyCursors(const TopicFiles& files, Findings& findings) {
   LIBBUS_RETURN_IF_ERROR(names.status());
   std::sort(names->begin(), names->end());
   for (const std::string& name : *names) {
-    const std::string path = directory + "/" + name;
+    const std::string path = fmt::format("{}/{}", directory, name);
     if (log::IsCursorName(name)) {
       LIBBUS_RETURN_IF_ERROR(VerifyCursor(files, path, findings));
     } else if (name.starts_with(".")) {

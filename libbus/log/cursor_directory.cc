@@ -30,7 +30,7 @@ absl::Status NotYours(const std::string& path, uid_t owner) {
 
 // To a topic of an older version.
 absl::Status AddTo(const Log& log) {
-  const absl::Status made = MakeCursorsDirectory(log.directory(), log.path(), log.options().access);
+  absl::Status made = MakeCursorsDirectory(log.directory(), log.path(), log.options().access);
   if (absl::IsPermissionDenied(made)) {
     return absl::PermissionDeniedError(fmt::format(
         "{}: this topic was made without a place for cursors, and only its owner can add one: let the owner open a "

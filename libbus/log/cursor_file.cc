@@ -143,7 +143,7 @@ absl::StatusOr<File> OpenToWrite(const CursorDirectory& directory, const std::st
 }
 
 absl::Status CheckIsThere(const Log& log, const CursorDirectory& directory, const std::string& name) {
-  const absl::Status found = directory.Look(name).status();
+  absl::Status found = directory.Look(name).status();
   if (!absl::IsNotFound(found)) return found;
   return absl::NotFoundError(
       fmt::format("{}: no such cursor: a consumer that names it makes it (see `bus cursor ls {}`)",

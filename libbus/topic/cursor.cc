@@ -42,6 +42,7 @@ absl::StatusOr<std::vector<CursorInfo>> Topic::ListCursors() const {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, internal::ReadableEnd(*impl_));
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<log::CursorEntry> entries, log::ListCursors(impl_->log()));
   std::vector<CursorInfo> cursors;
+  cursors.reserve(entries.size());
   for (const log::CursorEntry& entry : entries) cursors.push_back(InfoOf(*impl_, entry, end));
   return cursors;
 }
