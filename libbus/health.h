@@ -17,8 +17,9 @@ enum class WorkKind : uint8_t {
   kSync,     // making records durable
   kPrepare,  // making segments and pages ahead of the tail
   kRepair,   // looking after what dead producers left
+  kIndex,    // the index: searches without it take longer
 };
-// "sync", "prepare", "repair"
+// "sync", "prepare", "repair", "index"
 std::string_view WorkKindName(WorkKind kind);
 
 // Work on one topic that fails.

@@ -46,6 +46,7 @@ enum class DumpKind : uint8_t {
   kBytes,          // plain bytes: a foreign file, or the rest of the item before
   kInner,          // a record in a batch
   kCursorRecord,   // one of the two copies in a cursor
+  kIndexEntry,     // of an index
 };
 std::string_view DumpKindName(DumpKind kind);
 
@@ -163,6 +164,12 @@ struct EpochInfo {
   Position to;
 };
 
+struct IndexInfo {
+  uint64_t entries = 0;
+  uint64_t bytes = 0;  // of the file
+  Position end;        // the position of the last entry that verifies: searches behind it read the log
+};
+
 struct TopicInfo {
   std::string name;
   std::string uuid;
@@ -184,6 +191,7 @@ struct TopicInfo {
   std::vector<SegmentInfo> segments;
   std::vector<SlotInfo> slots;
   uint64_t cursors = 0;  // how many there are, damaged ones included: see Topic::ListCursors
+  std::optional<IndexInfo> index;  // unset: there is none, or none that is used
 };
 
 struct BusInfo {

@@ -149,8 +149,8 @@ class From {
   static From Time(absl::Time time) {
     return From(Kind::kTime, 0, time);
   }                                                                      // the first record not before `time`, by scan
-  static From Last(uint64_t n) { return From(Kind::kLast, n); }          // n records before the end, by scan
-  static From Sequence(uint64_t n) { return From(Kind::kSequence, n); }  // the n-th record, from 0, by scan
+  static From Last(uint64_t n) { return From(Kind::kLast, n); }          // n records before the end
+  static From Sequence(uint64_t n) { return From(Kind::kSequence, n); }  // the n-th record, from 0
 
   Kind kind() const { return kind_; }
   uint64_t number() const { return number_; }

@@ -138,8 +138,8 @@ class RecordView {
   Position position() const { return Check(), position_; }
   // Where the record after this one starts.
   Position next_position() const { return Check(), next_position_; }
-  // The ordinal of the record in its topic, where the consumer knows it: it began at From::Start() or
-  // From::Sequence() and has met no damage.
+  // The ordinal of the record in its topic, where the consumer knows it: where the index does, or
+  // counting from the oldest record is short enough, and no damage was met since.
   std::optional<uint64_t> sequence() const { return Check(), has_sequence_ ? std::optional(sequence_) : std::nullopt; }
   // RecordOptions::source, where the producer gave one.
   std::optional<Position> source() const;

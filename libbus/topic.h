@@ -70,9 +70,9 @@ class Topic {
   // the log is damaged where it would be written.
   absl::Status Sync();
 
-  // Prepares the next segment, populates pages ahead of the tail, repairs what dead producers left and syncs what is
-  // due: what the background thread does where there is one. OK: nothing is left to do now. RESOURCE_EXHAUSTED: no room
-  // for the next segment. UNAVAILABLE: a sync failed. FAILED_PRECONDITION: opened read_only, or after fork.
+  // Prepares the next segment, populates pages ahead of the tail, repairs what dead producers left, syncs what is due
+  // and brings the index up to date: what the background thread does where there is one. OK: nothing is left to do now.
+  // RESOURCE_EXHAUSTED: no room for the next segment, or for the index. UNAVAILABLE: a sync failed. FAILED_PRECONDITION: opened read_only, or after fork.
   absl::Status Maintain();
 
   // All cursors, by name; also those that cannot be read, with the reason. Thread-safe; changes nothing.

@@ -54,7 +54,6 @@ inline constexpr uint64_t kSegmentMagic = Magic('S', 'G');
 inline constexpr uint64_t kSyncFailedMagic = Magic('S', 'F');
 inline constexpr uint64_t kCursorMagic = Magic('C', 'U');
 inline constexpr uint64_t kCursorLockMagic = Magic('C', 'L');
-// Kept for a file that a later version adds: the index.
 inline constexpr uint64_t kIndexMagic = Magic('I', 'X');
 
 // --- BUS/bus: the identity -------------------------------------------------------------------------------------------
@@ -195,7 +194,7 @@ struct ControlRecord {
   uint64_t device;          // st_dev of the topic's files then
   uint64_t mount;           // unique mount id then, 0 where the kernel tells none
   uint64_t first_position;  // retention: the oldest record kept, 0: nothing was ever deleted
-  uint64_t first_sequence;  // and its ordinal
+  uint64_t first_sequence;  // and its ordinal, with kCountedOverDamage perhaps
   uint64_t state_counter;   // the counter of the last write that changed more than `durable`
   uint32_t cause;           // RECOVERING: the kEnd... cause with which it seals; 0: it has continuity
   uint32_t was_clean;       // RECOVERING of an adopted copy: 1 if its record said CLEAN, with this T
@@ -277,10 +276,11 @@ static_assert(kControlSize == 131072);
 
 // --- BUS/TOPIC/locks: only the locks on its bytes matter, and its inode
 // ------------------------------------------------
-inline constexpr int64_t kAttachByte = 0;   // read lock: a writer is attached; write lock: alone
-                                            // 1 .. 1023: the holder of that slot
-inline constexpr int64_t kSyncByte = 1024;  // write lock: syncs for all who wait
-inline constexpr int64_t kOpenByte = 1025;  // read lock: attached, and the log was found or made whole
+inline constexpr int64_t kAttachByte = 0;    // read lock: a writer is attached; write lock: alone
+                                             // 1 .. 1023: the holder of that slot
+inline constexpr int64_t kSyncByte = 1024;   // write lock: syncs for all who wait
+inline constexpr int64_t kOpenByte = 1025;   // read lock: attached, and the log was found or made whole
+inline constexpr int64_t kIndexByte = 1026;  // write lock: appends to the index
 struct LocksFile {
   FileHeader header;
   uint8_t reserved[28];
@@ -367,6 +367,34 @@ static_assert(sizeof(CursorLockFile) == 64);
 static_assert(offsetof(CursorLockFile, pid) == 32);
 static_assert(offsetof(CursorLockFile, since) == 40);
 static_assert(offsetof(CursorLockFile, checksum) == 60);
+// --- BUS/TOPIC/index: what stands at some of the positions below D ---------------------------------------------------
+// So that not every search reads the whole log. Behind the header one IndexEntry after the other, in the order of their
+// positions, about every 64 KiB of log.
+// A cache: whoever finds anything wrong in it goes on without it.
+struct IndexHeader {
+  FileHeader header;
+  uint64_t inode;  // of this very file: an index that was copied tells of another log
+  uint8_t reserved[20];
+  uint32_t checksum;
+};
+static_assert(sizeof(IndexHeader) == 64);
+static_assert(offsetof(IndexHeader, inode) == 32);
+static_assert(offsetof(IndexHeader, checksum) == 60);
+
+// Set in a stored sequence: somewhere before it damage hides how many records there were, and counts as one.
+inline constexpr uint64_t kCountedOverDamage = uint64_t{1} << 63;
+
+struct IndexEntry {
+  uint64_t position;  // of a DATA or GAP word
+  uint64_t sequence;  // of what stands there, with kCountedOverDamage perhaps
+  int64_t before;     // the highest timestamp of all records before it; INT64_MIN: there is none
+  uint32_t reserved;  // 0
+  uint32_t checksum;  // see format/index.h
+};
+static_assert(sizeof(IndexEntry) == 32);
+static_assert(offsetof(IndexEntry, sequence) == 8);
+static_assert(offsetof(IndexEntry, before) == 16);
+static_assert(offsetof(IndexEntry, checksum) == 28);
 
 // Lengths.
 inline constexpr uint64_t kMaxLength = 0xFFFFFFFF;  // of attributes, payload and slack together

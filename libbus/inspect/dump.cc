@@ -49,6 +49,7 @@ bool IsNewer(const File& file, uint64_t magic) {
          Newer<format::SyncFailedFile>(file, format::kSyncFailedMagic) ||
          Newer<format::CursorHeader>(file, format::kCursorMagic) ||
          Newer<format::CursorLockFile>(file, format::kCursorLockMagic) ||
+         Newer<format::IndexHeader>(file, format::kIndexMagic) ||
          (magic == format::kSegmentMagic && Newer<format::SegmentHeader>(file, magic));
 }
 
@@ -73,6 +74,8 @@ absl::Status DumpAny(const File& file, DumpOutput& output) {
       return DumpCursor(file, output);
     case format::kCursorLockMagic:
       return DumpCursorLock(file, output);
+    case format::kIndexMagic:
+      return DumpIndex(file, output);
     case format::kSegmentMagic:
       return DumpSegment(file, output);
     default:
@@ -113,8 +116,8 @@ absl::Status DumpSegments(const TopicFiles& files, DumpOutput& output) {
 
 std::string_view DumpKindName(DumpKind kind) {
   constexpr std::string_view kNames[] = {
-      "file", "header", "control record", "live",   "slot",  "data",  "reserved",
-      "gap",  "end",    "free",           "damage", "bytes", "inner", "cursor record"};
+      "file", "header", "control record", "live",  "slot",  "data",          "reserved",   "gap",
+      "end",  "free",   "damage",         "bytes", "inner", "cursor record", "index entry"};
   return kNames[static_cast<size_t>(kind)];
 }
 

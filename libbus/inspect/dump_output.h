@@ -50,6 +50,7 @@ absl::Status DumpSleep(const File& file, DumpOutput& output);
 absl::Status DumpSyncFailed(const File& file, DumpOutput& output);
 absl::Status DumpCursor(const File& file, DumpOutput& output);
 absl::Status DumpCursorLock(const File& file, DumpOutput& output);
+absl::Status DumpIndex(const File& file, DumpOutput& output);
 absl::Status DumpForeign(const File& file, std::string_view what, bool damaged, DumpOutput& output);
 
 // An item that says which file begins.

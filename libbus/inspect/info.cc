@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "libbus/format/index.h"
 #include "libbus/inspect.h"
 #include "libbus/inspect/findings.h"
 #include "libbus/inspect/picture.h"
@@ -147,6 +148,24 @@ void AddSyncs(const TopicFiles& files, TopicInfo& info) {
   info.failed_sync = info.failed_sync ? std::min(*info.failed_sync, marked) : marked;
 }
 
+void AddIndex(const TopicFiles& files, TopicInfo& info) {
+  const auto file = File::Open(files.path + "/index");
+  const auto header = file.ok() ? file->Get<format::IndexHeader>(0) : std::nullopt;
+  const bool used = header && files.control.header && header->header.magic == format::kIndexMagic &&
+                    header->checksum == format::FileChecksum(*header) && header->inode == file->inode() &&
+                    header->header.uuid == files.control.header->header.uuid;
+  if (!used) return;
+  const format::TopicSeed seed = format::TopicSeed::Of(header->header.uuid);
+  info.index.emplace();
+  info.index->bytes = file->size();
+  info.index->entries = (file->size() - sizeof(*header)) / sizeof(format::IndexEntry);
+  for (uint64_t i = info.index->entries; i > 0 && info.index->end.offset == 0; --i) {
+    const auto entry = file->Get<format::IndexEntry>(sizeof(*header) + (i - 1) * sizeof(format::IndexEntry));
+    if (entry && entry->checksum == format::IndexChecksum(seed, i - 1, *entry))
+      info.index->end.offset = entry->position;
+  }
+}
+
 }  // namespace
 }  // namespace inspect
 
@@ -172,6 +191,7 @@ absl::StatusOr<TopicInfo> InspectTopic(const std::string& bus, std::string_view 
   inspect::SetEnds(info);
   inspect::AddDurable(files, info);
   LIBBUS_ASSIGN_OR_RETURN(info.cursors, inspect::CountCursors(files));
+  inspect::AddIndex(files, info);
   if (!files.control_file) return info;
   inspect::AddSyncs(files, info);
   inspect::AddSlots(*files.control_file, inspect::File::Open(files.path + "/locks"), info);

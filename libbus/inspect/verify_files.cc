@@ -161,7 +161,7 @@ void VerifyMark(const TopicFiles& files, const std::string& path, uint64_t base,
 }
 
 bool IsKnownName(const std::string& name) {
-  return name == "control" || name == "locks" || name == "sleep" || name == "cursors" ||
+  return name == "control" || name == "locks" || name == "sleep" || name == "cursors" || name == "index" ||
          ParseSegmentName(name).has_value();
 }
 

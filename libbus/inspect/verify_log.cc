@@ -6,6 +6,7 @@
 #include "libbus/inspect/findings.h"
 #include "libbus/inspect/picture.h"
 #include "libbus/inspect/segment_reader.h"
+#include "libbus/inspect/verify_index.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::inspect {
@@ -32,6 +33,7 @@ class LogCheck {
   void Link(const File& file, uint64_t base);
   absl::Status Walk(size_t index, const File& file, SegmentReader& reader);
   uint64_t Step(size_t index, const File& file, SegmentReader& reader, const Look& look);
+  void Count(const SegmentReader& reader, const Look& look);
   uint64_t Data(const File& file, const SegmentReader& reader, const Look& look);
   void Inner(const File& file, const SegmentReader& reader, const Look& frame, const Look& inner);
   void End(const File& file, const SegmentReader& reader, const Look& look);
@@ -39,6 +41,7 @@ class LogCheck {
   uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what);
   bool Entered(size_t index) const;
   bool MoreSegments();
+  uint64_t FirstKept() const;
   void LastSegment();
   void Tail();
   void Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, uint64_t next);
@@ -51,14 +54,20 @@ class LogCheck {
   std::optional<uint64_t> open_at_;   // the first reserved record
   uint32_t open_owner_ = 0;
   bool sealed_ = false;  // the segment walked last ends with an END
+  IndexCheck index_;
+  std::optional<uint64_t> sequence_;  // of the next word, as far as nothing hides it
+  int64_t before_ = INT64_MIN;        // the highest timestamp met
 };
 
 absl::Status LogCheck::Run() {
+  LIBBUS_ASSIGN_OR_RETURN(index_, IndexCheck::Load(files_, findings_));
+  if (FirstKept() == format::kSegmentHeaderSize) sequence_ = 0;
   for (size_t i = 0; (i < segments_.size() || MoreSegments()) && !findings_.stopped(); ++i) {
     LIBBUS_RETURN_IF_ERROR(Segment(i));
   }
   LastSegment();
   Tail();
+  index_.AtEnd(findings_);
   return absl::OkStatus();
 }
 
@@ -85,6 +94,12 @@ absl::Status LogCheck::Segment(size_t index) {
   return Walk(index, file, reader);
 }
 
+// Where the oldest record stands that was not deleted.
+uint64_t LogCheck::FirstKept() const {
+  const uint64_t first = files_.control.record ? files_.control.record->first_position : 0;
+  return std::max(first, format::kSegmentHeaderSize);
+}
+
 void LogCheck::Header(const File& file, const SegmentIdentity& identity) {
   const uint64_t base = *ParseSegmentName(file.path().substr(file.path().find_last_of('/') + 1));
   if (!identity.problem.empty()) {
@@ -106,8 +121,8 @@ void LogCheck::Header(const File& file, const SegmentIdentity& identity) {
 }
 
 void LogCheck::Link(const File& file, uint64_t base) {
-  const bool keeps_all = files_.control.record && files_.control.record->first_position == 0;
-  const uint64_t expected = expected_.value_or(keeps_all ? 0 : base);
+  const uint64_t expected = expected_.value_or(files_.control.record ? FirstKept() - format::kSegmentHeaderSize : base);
+  if (base != expected) sequence_.reset();
   if (base > expected) {
     findings_.Damage(file.path(), fmt::format("what stood before it is missing, from position {} on", expected),
                      fmt::format("a gap (damage) from {} to {}", expected, base));
@@ -140,6 +155,7 @@ absl::Status LogCheck::Walk(size_t index, const File& file, SegmentReader& reade
 // Returns where the next word stands; the segment's size where there is none.
 uint64_t LogCheck::Step(size_t index, const File& file, SegmentReader& reader, const Look& look) {
   VerifyReport& report = findings_.report();
+  Count(reader, look);
   switch (look.verdict) {
     case Verdict::kData:
       return Data(file, reader, look);
@@ -160,6 +176,20 @@ uint64_t LogCheck::Step(size_t index, const File& file, SegmentReader& reader, c
       return Bad(file, reader, look, "the word does not verify");
   }
   return look.offset + look.size;
+}
+
+void LogCheck::Count(const SegmentReader& reader, const Look& look) {
+  const bool data = look.verdict == Verdict::kData;
+  // How many a claim will be is not known: a batch is one word as well.
+  if (look.verdict == Verdict::kReserved || (data && look.word.is_batch() && !look.valid())) sequence_.reset();
+  if (!data && look.verdict != Verdict::kGap) return;
+  index_.AtWord(reader.base() + look.offset, sequence_, before_, findings_);
+  const bool batch = data && look.word.is_batch();
+  if (sequence_) *sequence_ += batch ? look.inner.size() : 1;
+  if (data && !batch && look.valid()) before_ = std::max(before_, look.header.timestamp);
+  for (const Look& inner : look.inner) {
+    if (batch && inner.valid()) before_ = std::max(before_, inner.header.timestamp);
+  }
 }
 
 uint64_t LogCheck::Data(const File& file, const SegmentReader& reader, const Look& look) {
@@ -226,6 +256,7 @@ uint64_t LogCheck::Free(size_t index, const File& file, SegmentReader& reader, c
 
 uint64_t LogCheck::Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what) {
   const uint64_t next = reader.Resync(look.offset);
+  sequence_.reset();
   Damage(file, reader.base(), look.offset, what, reader.base() + next);
   return next;
 }

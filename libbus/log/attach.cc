@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "libbus/log/continuity.h"
+#include "libbus/log/index.h"
 #include "libbus/log/recovery.h"
 #include "libbus/log/slot.h"
 #include "libbus/log/sync.h"
@@ -26,6 +27,8 @@ using platform::Seam;
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kAttachTimeout = 30 * kSecond;
+// How much log the last one out adds to the index, bytes; the rest is left to the next one.
+constexpr uint64_t kIndexAtLeave = uint64_t{256} << 20;
 
 void SleepFor(int64_t ns) {
   const timespec duration = {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
@@ -134,7 +137,9 @@ absl::Status Attachment::Leave() {
   next->state = static_cast<uint32_t>(ControlState::kClean);
   next->tail = tail;
   next->durable = durable;
-  return log_->control().WriteRecord(*next);
+  LIBBUS_RETURN_IF_ERROR(log_->control().WriteRecord(*next));
+  // Nobody who only reads can do it later.
+  return ExtendIndex(*log_, kIndexAtLeave);
 }
 
 Attachment::~Attachment() {

@@ -151,7 +151,8 @@ absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store);
 absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position);
 
 // Where a consumer may start. Each returns a reader whose next Read gives what is wanted.
-// SeekStart: the oldest record, sequence 0. SeekEnd: behind the last committed record.
+// They know the sequence where the index does (log/index.h), which who may write brings up to date here.
+// SeekStart: the oldest record. SeekEnd: behind the last committed record.
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store);
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store);
 // The record that starts at `position` (of a batch that starts there: its first), or the gap that holds it.
@@ -160,9 +161,10 @@ absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store);
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position);
 // The first record whose timestamp is not before `time` (ns), else the end.
 absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time);
-// `n` records before the end, else the start. Gaps count as they count in sequences.
+// `n` records before the end, else the start. Gaps count as they count in sequences: claims that were given up one,
+// damage one, what recovery sealed off nothing.
 absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n);
-// The n-th record from the start, else the end.
+// The record with sequence n, counted like that, else the end.
 absl::StatusOr<Reader> SeekSequence(Log& log, SegmentStore& store, uint64_t n);
 
 }  // namespace libbus::log

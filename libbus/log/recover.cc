@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "libbus/log/continuity.h"
+#include "libbus/log/index.h"
 #include "libbus/log/recovery.h"
 #include "libbus/log/repair.h"
 #include "libbus/log/segment_file.h"
@@ -137,6 +138,13 @@ absl::StatusOr<bool> NothingBehind(Log& log, uint64_t position) {
   return true;
 }
 
+// What the index tells of is kept by every recovery, unless a disk lost what it had confirmed.
+absl::Status CutIndexBehind(Log& log, const RecoveryPlan& plan) {
+  if (!plan.seals_log()) return absl::OkStatus();
+  const uint64_t sealed = plan.seals.empty() ? plan.tail : plan.seals.front().position;
+  return CutIndex(log, std::min(plan.durable, sealed));
+}
+
 // Who made the topic may have died before its name was on disk, or the bus's.
 absl::Status SyncNames(const Log& log) {
   std::string path = log.path();
@@ -200,6 +208,7 @@ absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlR
   NoteEpoch(*next, plan);
   if (clean_copy && !plan.seals_log()) NoteCopied(*next, plan.tail);
   next->was_clean = 0;
+  LIBBUS_RETURN_IF_ERROR(CutIndexBehind(log, plan));
   if (options.repair) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
   // In place this is left to the next sync, which does not pass by what is rotten, unless somebody asked for repair.
   const bool syncs = plan.seals_log() || options.repair || clean_copy;

@@ -13,7 +13,8 @@
 //   4 END at each place to be sealed  each by one swap; before 3 there would be an END that leads nowhere
 //   5 everything kept is synced       so that nothing in front of the new segment is less durable than what will stand
 //                                     in it
-//   6 OPEN, with T, D, the epochs, today's boot, device and mount
+//   6 the index is cut back           to what is kept, if anything was sealed (log/index.h)
+//   7 OPEN, with T, D, the epochs, today's boot, device and mount
 //
 // A batch that a power loss tore, from D on, is the only committed word that is ever changed: DATA -> GAP(torn), by one
 // swap of that word. It may be done because nobody else writes (who recovers is alone), because nothing of the batch
@@ -99,7 +100,7 @@ struct RecoveryOptions {
   Progress progress = {};
 };
 
-// All of it, steps 1 to 6. `record`: of the control file, nothing if neither copy verifies. OK: what was done, and the
+// All of it, steps 1 to 7. `record`: of the control file, nothing if neither copy verifies. OK: what was done, and the
 // log is OPEN; also if the disk refuses step 5: then the segment is marked (log/sync.h), and D stays where it was.
 // REQUIRES: the caller is alone.
 absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<format::ControlRecord>& record,

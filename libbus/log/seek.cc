@@ -2,12 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 #include <optional>
 #include <utility>
 
 #include "libbus/format/batch.h"
+#include "libbus/log/index.h"
 #include "libbus/log/reader.h"
+#include "libbus/log/walk.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::log {
@@ -45,6 +46,74 @@ bool IsSealedOff(const Log& log, uint64_t position) {
   if (!record) return true;
   return std::any_of(record->epochs, record->epochs + record->epoch_entries,
                      [&](const format::EpochEntry& entry) { return entry.from <= position && position < entry.to; });
+}
+
+Reader ReaderFrom(Log& log, SegmentStore& store, const Counted& at) {
+  Reader reader(log, store, at.place);
+  reader.set_sequence(at.known());
+  return reader;
+}
+
+// Walks on from `at` to the first item before `end` that is wanted, else to the end. `stop`: as WalkUntil, true where
+// the item may be wanted, or one in the batch there; then it is read, and `wanted` decides.
+template <typename Stop, typename Wanted>
+absl::StatusOr<Reader> Search(Log& log, SegmentStore& store, uint64_t end, Counted at, Stop stop, Wanted wanted) {
+  for (;;) {
+    LIBBUS_RETURN_IF_ERROR(WalkUntil(log, store, end, at, stop));
+    Reader reader = ReaderFrom(log, store, at);
+    reader.KnowCommitted(end);
+    if (at.place.position >= end) return reader;
+    do {
+      const Counted before = at;
+      Item item;
+      LIBBUS_ASSIGN_OR_RETURN(const bool found, ReadItem(reader, at, item));
+      // An item at or behind the end was reached over an END; it is not part of this.
+      const bool here = !found || item.position >= end || wanted(before, item);
+      if (here && item.frame == 0) return ReaderFrom(log, store, before);
+      if (!here) continue;
+      LIBBUS_RETURN_IF_ERROR(reader.Unread(item));
+      return reader;
+    } while (reader.frame());
+  }
+}
+
+absl::StatusOr<Reader> SearchSequence(Log& log, SegmentStore& store, uint64_t end, Counted from, uint64_t n) {
+  const auto stop = [n](const Counted& at, const Ahead& ahead) {
+    return !ahead.at_word || at.sequence + ahead.ordinals > n;
+  };
+  const auto wanted = [n](const Counted& at, const Item& item) { return at.sequence + item.ordinals > n; };
+  return Search(log, store, end, std::move(from), stop, wanted);
+}
+
+absl::StatusOr<Counted> CountTo(Log& log, SegmentStore& store, uint64_t end, Counted at) {
+  LIBBUS_RETURN_IF_ERROR(WalkUntil(log, store, end, at, [](const Counted&, const Ahead&) { return false; }));
+  return at;
+}
+
+// Without an index: backwards a segment at a time. A segment starts with a record, so counting can begin at any of
+// them.
+absl::StatusOr<Reader> SearchBackwards(Log& log, SegmentStore& store, uint64_t end, uint64_t n) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
+  uint64_t until = end;
+  for (auto base = bases.rbegin(); base != bases.rend() && *base + format::kSegmentHeaderSize >= first; ++base) {
+    if (*base >= end) continue;
+    Counted start;
+    LIBBUS_ASSIGN_OR_RETURN(start.place.segment, store.Open(*base));
+    start.place.position = start.place.segment->first();
+    start.exact = false;
+    LIBBUS_ASSIGN_OR_RETURN(const Counted counted, CountTo(log, store, until, start));
+    if (counted.sequence >= n) return SearchSequence(log, store, until, start, counted.sequence - n);
+    n -= counted.sequence;
+    until = *base;
+  }
+  return SeekStart(log, store);
+}
+
+// Brings the index up to date, for who may: a search without it reads as much, each time. What fails is no reason not
+// to search.
+void TryExtendIndex(Log& log) {
+  if (log.writable()) (void)ExtendIndex(log, kWholeIndex);
 }
 
 // True if a record that verifies starts there, or a batch whose table does: then nothing else can.
@@ -91,16 +160,16 @@ absl::Status InsideOf(const Log& log, uint64_t position, std::string_view what, 
 }  // namespace
 
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store) {
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
-  LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, first - format::kSegmentHeaderSize));
-  reader.set_sequence(0);
-  return reader;
+  LIBBUS_ASSIGN_OR_RETURN(const Counted start, CountedStart(log, store));
+  return ReaderFrom(log, store, start);
 }
 
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(end));
-  return Reader(log, store, Place{std::move(segment), end});
+  Reader reader(log, store, Place{std::move(segment), end});
+  reader.set_sequence(SequenceAt(log, store, end));
+  return reader;
 }
 
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position) {
@@ -114,7 +183,10 @@ absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t posi
   const uint64_t page = position & ~(format::kPageSize - 1);
   LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(std::max(position, page + format::kSegmentHeaderSize)));
   const uint64_t wanted = std::max(position, segment->first());
-  if (auto reader = ReaderAt(log, store, segment, wanted)) return *std::move(reader);
+  if (auto reader = ReaderAt(log, store, segment, wanted)) {
+    reader->set_sequence(SequenceAt(log, store, wanted));
+    return *std::move(reader);
+  }
   // Not the start of a record that verifies: walk there from the segment's start to say what it is.
   LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, segment->base()));
   Item item = {};
@@ -124,6 +196,7 @@ absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t posi
   if (inside) return InsideOf(log, position, "lies inside the record that starts at", item.position);
   const bool in_table = found.position() > position && found.frame() && *found.frame() < position;
   if (in_table) return InsideOf(log, position, "lies inside the batch that starts at", *found.frame());
+  found.set_sequence(SequenceAt(log, store, found.position()));
   return found;
 }
 
@@ -156,49 +229,32 @@ absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position) {
 
 absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
-  LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekStart(log, store));
-  return ReadUntil(std::move(reader), end, [&](const Item& item) { return !item.is_gap && item.timestamp >= time; });
+  TryExtendIndex(log);
+  LIBBUS_ASSIGN_OR_RETURN(const Counted from, NearestTime(log, store, time));
+  const auto stop = [time](const Counted&, const Ahead& ahead) { return !ahead.at_word || ahead.timestamp >= time; };
+  const auto wanted = [time](const Counted&, const Item& item) { return !item.is_gap && item.timestamp >= time; };
+  return Search(log, store, end, from, stop, wanted);
 }
 
 absl::StatusOr<Reader> SeekSequence(Log& log, SegmentStore& store, uint64_t n) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
-  LIBBUS_ASSIGN_OR_RETURN(Reader reader, SeekStart(log, store));
-  uint64_t before = 0;
-  return ReadUntil(std::move(reader), end, [&](const Item&) { return before++ == n; });
+  TryExtendIndex(log);
+  LIBBUS_ASSIGN_OR_RETURN(const Counted from, NearestSequence(log, store, n));
+  return SearchSequence(log, store, end, from, n);
 }
 
 absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   if (n == 0) return SeekEnd(log, store);
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
-  // Backwards a segment at a time: a segment starts with a record, so counting can begin at any of them.
-  uint64_t until = end;
-  for (auto base = bases.rbegin(); base != bases.rend(); ++base) {
-    if (*base >= end) continue;
-    struct Spot {
-      uint64_t position;
-      uint64_t frame;
-    };
-    std::deque<Spot> last;
-    LIBBUS_ASSIGN_OR_RETURN(Reader reader, StartAt(log, store, *base));
-    const auto count = [&](const Item& item) {
-      last.push_back({item.position, item.frame});
-      if (last.size() > n) last.pop_front();
-      return false;
-    };
-    LIBBUS_RETURN_IF_ERROR(ReadUntil(std::move(reader), until, count).status());
-    if (last.size() == n) {
-      const Spot spot = last.front();
-      const uint64_t word = spot.frame != 0 ? spot.frame : spot.position;
-      LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(word));
-      Reader found(log, store, Place{std::move(segment), word});
-      if (spot.frame != 0) (void)found.Enter(spot.position);
-      return found;
-    }
-    n -= last.size();
-    until = *base;
-  }
-  return SeekStart(log, store);
+  TryExtendIndex(log);
+  LIBBUS_ASSIGN_OR_RETURN(const Counted start, CountedStart(log, store));
+  LIBBUS_ASSIGN_OR_RETURN(const Counted near, NearestPosition(log, store, end));
+  const bool far = near.place.position == start.place.position && end > start.place.segment->end();
+  if (far) return SearchBackwards(log, store, end, n);
+  LIBBUS_ASSIGN_OR_RETURN(const Counted all, CountTo(log, store, end, near));
+  if (n >= all.sequence - start.sequence) return ReaderFrom(log, store, start);
+  LIBBUS_ASSIGN_OR_RETURN(const Counted from, NearestSequence(log, store, all.sequence - n));
+  return SearchSequence(log, store, end, from, all.sequence - n);
 }
 
 }  // namespace libbus::log

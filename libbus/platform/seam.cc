@@ -96,6 +96,7 @@ int RealSeam::Sync(int fd) { return Errno(fsync(fd)); }
 int RealSeam::DataSync(int fd) { return Errno(fdatasync(fd)); }
 
 int RealSeam::Write(int fd, uint64_t offset, const void* from, size_t size) {
+  const SignalBlocker blocker(SIGXFSZ);  // as at Allocate
   for (size_t done = 0; done < size;) {
     const ssize_t n = pwrite(fd, static_cast<const char*>(from) + done, size - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno != EINTR) return errno;
@@ -113,6 +114,8 @@ int RealSeam::Allocate(int fd, uint64_t size) {
   } while (result == EINTR);
   return result;
 }
+
+int RealSeam::Truncate(int fd, uint64_t size) { return Errno(ftruncate(fd, static_cast<off_t>(size))); }
 
 int RealSeam::Link(const char* from, int to_dir, const char* to_name) {
   return Errno(linkat(AT_FDCWD, from, to_dir, to_name, AT_SYMLINK_FOLLOW));

@@ -73,6 +73,7 @@ struct RealSeam {
   static int DataSync(int fd);                                               // fdatasync
   static int Write(int fd, uint64_t offset, const void* from, size_t size);  // pwrite, all of it
   static int Allocate(int fd, uint64_t size);
+  static int Truncate(int fd, uint64_t size);
   static int Link(const char* from, int to_dir, const char* to_name);
   static int Rename(int dir, const char* from, const char* to);
   static int Unlink(int dir, const char* name);

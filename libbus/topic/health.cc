@@ -13,6 +13,8 @@ std::string_view WorkKindName(WorkKind kind) {
       return "prepare";
     case WorkKind::kRepair:
       return "repair";
+    case WorkKind::kIndex:
+      return "index";
   }
   return "unknown";
 }

@@ -9,6 +9,7 @@
 #include "libbus/log/appender.h"
 #include "libbus/log/continuity.h"
 #include "libbus/log/file_header.h"
+#include "libbus/log/index.h"
 #include "libbus/log/reader.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
@@ -18,6 +19,8 @@ namespace {
 
 // How often the background thread looks unasked where others may write the sleep page, ns.
 constexpr int64_t kLookEvery = 100'000'000;
+// How much log the background thread adds to the index before it looks after other things, bytes.
+constexpr uint64_t kIndexAtOnce = uint64_t{16} << 20;
 
 absl::Duration ClaimTimeout(const log::LogOptions& options) { return absl::Nanoseconds(options.claim_timeout); }
 
@@ -188,6 +191,15 @@ absl::Status TopicImpl::SyncWhatIsDue() {
   return bus_->health.Note(name_, WorkKind::kSync, schedule_->Run());
 }
 
+absl::Status TopicImpl::ExtendIndex(uint64_t budget) {
+  LIBBUS_RETURN_IF_ERROR(CheckWritable());
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t limit, log::IndexLimit(*log_));
+  const uint64_t asked = index_asked_.Read();
+  if (limit >= asked && limit - asked < log::kIndexStride) return absl::OkStatus();
+  index_asked_.Set(limit - asked > budget && limit > asked ? asked + budget : limit);
+  return bus_->health.Note(name_, WorkKind::kIndex, log::ExtendIndex(*log_, budget));
+}
+
 bool TopicImpl::SyncsInsidePublish() const {
   const uint8_t policy = log_->options().sync_policy;
   return policy == log::kSyncByBytes || policy == log::kSyncByTime;
@@ -208,6 +220,8 @@ void TopicImpl::AddProducer() {
   if (++producers_ > 1 || !bus_->options.background) return;
   const auto sync = [this] {
     (void)SyncWhatIsDue();
+    // Behind D.
+    (void)ExtendIndex(kIndexAtOnce);
     return schedule_->Again();
   };
   work_ = std::make_shared<BackgroundWork>(
@@ -244,6 +258,7 @@ absl::Status Topic::Maintain() {
   absl::Status status = impl_->PrepareAhead();
   status.Update(impl_->LookAfterClaims());
   status.Update(impl_->SyncWhatIsDue());
+  status.Update(impl_->ExtendIndex(log::kWholeIndex));
   return status;
 }
 

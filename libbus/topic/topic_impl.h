@@ -64,6 +64,8 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   absl::Status Sync();
   // What is due by the policy. Also for the background thread.
   absl::Status SyncWhatIsDue();
+  // Brings the index up to date, by at most `budget` bytes of log. Also for the background thread.
+  absl::Status ExtendIndex(uint64_t budget);
   // True if publishes have to ask SyncAsPublished.
   bool SyncsInsidePublish() const;
   void SyncAsPublished(uint64_t position);
@@ -85,6 +87,7 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   std::optional<log::Attachment> attachment_;  // not when read_only
   platform::LocalValue limit_{kNoLimit};
   platform::LocalValue limited_durable_{0};
+  platform::LocalValue index_asked_{0};  // up to where the index was brought up to date
   std::mutex watcher_mutex_;
   std::optional<log::Watcher> watcher_;
   std::unique_ptr<log::Syncer> syncer_;  // not when read_only

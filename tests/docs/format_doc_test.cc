@@ -96,6 +96,12 @@ Structs CompiledStructs() {
       sizeof(SyncFailedFile),
       {FIELD(SyncFailedFile, header), FIELD(SyncFailedFile, base), FIELD(SyncFailedFile, time),
        FIELD(SyncFailedFile, error), FIELD(SyncFailedFile, reserved), FIELD(SyncFailedFile, checksum)}};
+  all["IndexHeader"] = {sizeof(IndexHeader),
+                        {FIELD(IndexHeader, header), FIELD(IndexHeader, inode), FIELD(IndexHeader, reserved),
+                         FIELD(IndexHeader, checksum)}};
+  all["IndexEntry"] = {sizeof(IndexEntry),
+                       {FIELD(IndexEntry, position), FIELD(IndexEntry, sequence), FIELD(IndexEntry, before),
+                        FIELD(IndexEntry, reserved), FIELD(IndexEntry, checksum)}};
   all["SleepFile"] = {sizeof(SleepFile),
                       {FIELD(SleepFile, header), FIELD(SleepFile, reserved0), FIELD(SleepFile, checksum),
                        FIELD(SleepFile, mark), FIELD(SleepFile, help), FIELD(SleepFile, reserved)}};
@@ -285,7 +291,8 @@ TEST(FormatDocTest, PartsOfTheControlFile) {
 
 TEST(FormatDocTest, BytesOfTheLocksFile) {
   const Rows table = Table("byte");
-  ASSERT_EQ(table.size(), 4u);
+  ASSERT_EQ(table.size(), 5u);
+  EXPECT_EQ(table[4].first, std::to_string(kIndexByte));
   EXPECT_EQ(table[3].first, std::to_string(kOpenByte));
   EXPECT_EQ(table[0].first, std::to_string(kAttachByte));
   EXPECT_EQ(table[1].first, "1 to " + std::to_string(kMaxOwner));

@@ -185,6 +185,10 @@ struct Seam : RealSeam {
     if (seam_control.watcher != nullptr) seam_control.watcher->AfterAllocate(fd, error);
     return error;
   }
+  static int Truncate(int fd, uint64_t size) {
+    SeamPoint();
+    return RealSeam::Truncate(fd, size);
+  }
   static int Link(const char* from, int to_dir, const char* to_name) {
     SeamPoint();
     const int error = RealSeam::Link(from, to_dir, to_name);

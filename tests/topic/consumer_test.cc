@@ -382,8 +382,11 @@ TEST_F(ConsumerTest, TheMappingOfAReaderIsReadOnly) {
 TEST_F(ConsumerTest, SequenceIsKnownWhereItWasCounted) {
   Publish(3);
   EXPECT_EQ(Consume().Next(kNow)->sequence(), 0u);
-  EXPECT_EQ(Consume({.from = From::At(PositionOf(1))}).Next(kNow)->sequence(), std::nullopt);
-  EXPECT_EQ(Consume({.from = From::Last(1)}).Next(kNow)->sequence(), std::nullopt);
+  EXPECT_EQ(Consume({.from = From::At(PositionOf(1))}).Next(kNow)->sequence(), 1u);
+  EXPECT_EQ(Consume({.from = From::Last(1)}).Next(kNow)->sequence(), 2u);
+  Consumer end = Consume({.from = From::End()});
+  Publish(1);
+  EXPECT_EQ(end.Next(kNow)->sequence(), 3u);
 }
 
 TEST_F(ConsumerTest, GapsCountInSequences) {

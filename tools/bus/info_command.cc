@@ -107,6 +107,9 @@ std::string TopicJson(const TopicInfo& info) {
   for (const libbus::EpochInfo& epoch : info.epochs) epochs.push_back(EpochJson(epoch));
   for (const SegmentInfo& segment : info.segments) segments.push_back(SegmentJson(segment));
   for (const SlotInfo& slot : info.slots) slots.push_back(SlotJson(slot));
+  if (info.index) {
+    object.Add("index_entries", info.index->entries).Add("index_end", info.index->end.offset);
+  }
   return object.AddArray("epochs", epochs).AddArray("segments", segments).AddArray("slots", slots).Line();
 }
 
@@ -170,6 +173,12 @@ std::string TopicText(const TopicInfo& info) {
          fmt::format("from {} on nothing is durable: see bus recover {} --apply", info.failed_sync->offset, info.name));
   }
   if (info.cursors > 0) Line(out, "cursors", fmt::format("{}: see bus cursor ls {}", info.cursors, info.name));
+  if (info.index) {
+    Line(out, "index",
+         fmt::format("{}, up to {}",
+                     info.index->entries == 1 ? "1 entry" : fmt::format("{} entries", info.index->entries),
+                     info.index->end.offset));
+  }
   return out + SegmentsText(info) + SlotsText(info);
 }
 
