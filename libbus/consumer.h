@@ -49,9 +49,9 @@ class Consumer {
   // Why the last loop over Records() ended: DEADLINE_EXCEEDED, OUT_OF_RANGE, ... OK when it was left early.
   const absl::Status& status() const;
 
-  // Goes somewhere else. OK: the next record handed out is the one there. OUT_OF_RANGE: beyond the end, or before the
-  // oldest record kept. INVALID_ARGUMENT: inside a record (the message names its start). The consumer stays where it
-  // was on error. A position inside a gap goes to that gap, which is then handed out first.
+  // Goes somewhere else. OK: the next record handed out is the one there. OUT_OF_RANGE: beyond the end.
+  // INVALID_ARGUMENT: inside a record (the message names its start). The consumer stays where it was on error. A
+  // position inside a gap, or one that was deleted (GapCause::kEvicted), goes to that gap, which is handed out first.
   absl::Status Seek(From from);
 
   // Where the next record will be read.

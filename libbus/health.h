@@ -18,8 +18,9 @@ enum class WorkKind : uint8_t {
   kPrepare,  // making segments and pages ahead of the tail
   kRepair,   // looking after what dead producers left
   kIndex,    // the index: searches without it take longer
+  kRetain,   // deleting what is oldest
 };
-// "sync", "prepare", "repair", "index"
+// "sync", "prepare", "repair", "index", "retain"
 std::string_view WorkKindName(WorkKind kind);
 
 // Work on one topic that fails.

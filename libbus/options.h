@@ -108,6 +108,11 @@ struct TopicOptions {
   std::optional<absl::Duration> claim_timeout = {};  // a claim that its owner neither commits nor keeps alive for this
                                                      // long may be revoked; default 10 s, zero: never
   std::optional<SyncPolicy> sync = {};               // default None()
+  // What is oldest is deleted, by whole segments, once more than this is behind it, or nothing was written to it for
+  // this long; never what is not durable yet, or what a named cursor needs. Default: zero, everything is kept. See
+  // docs/retention.md.
+  std::optional<uint64_t> retain_bytes = {};
+  std::optional<absl::Duration> retain_age = {};
   std::optional<bool> exclusive = {};                // one producer at a time, which stores instead of swapping; claims
                                                      // are never revoked, claim_timeout is zero there. Default false.
                                                      // See docs/exclusive.md

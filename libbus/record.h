@@ -52,10 +52,11 @@ enum class GapCause : uint8_t {
   kCopied = 66,      // a copied or restored bus was adopted
   kOtherMount = 67,  // the last writers were killed, and the next one reached the files through another mount
   kSyncFailed = 69,  // a sync had failed, and the log was written anew
+  kEvicted = 96,     // deleted, by retention or trim, before it was read
 };
 
-// "dead", "revoked", "aborted", "torn", "damage", "power loss", "copied", "other mount", "sync failed"; "unknown" for a
-// cause of a newer version.
+// "dead", "revoked", "aborted", "torn", "damage", "power loss", "copied", "other mount", "sync failed", "evicted";
+// "unknown" for a cause of a newer version.
 std::string_view GapCauseName(GapCause cause);
 
 struct Gap {

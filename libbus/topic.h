@@ -5,6 +5,7 @@
 #include <absl/status/statusor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,23 @@ struct TopicStats {
   Position end;            // behind the last committed record
   Position durable;        // D
   uint32_t producers = 0;  // slots held by living producers
+};
+
+struct TrimOptions {
+  bool dry_run = false;  // only says what would be deleted
+};
+
+// What Trim deleted, or would delete.
+struct TrimReport {
+  uint64_t segments = 0;
+  uint64_t bytes = 0;  // of their files
+  Position first;      // the oldest record kept then
+  // Set if more lies before the point, and a cursor needs it.
+  struct Held {
+    std::string cursor;
+    Position position;  // where it stands, or may stand again after a power loss
+  };
+  std::optional<Held> held = {};
 };
 
 // An open topic. Cheap to copy handles from; all functions are thread-safe. Producers and consumers may outlive it.
@@ -70,9 +88,10 @@ class Topic {
   // the log is damaged where it would be written.
   absl::Status Sync();
 
-  // Prepares the next segment, populates pages ahead of the tail, repairs what dead producers left, syncs what is due
-  // and brings the index up to date: what the background thread does where there is one. OK: nothing is left to do now.
-  // RESOURCE_EXHAUSTED: no room for the next segment, or for the index. UNAVAILABLE: a sync failed. FAILED_PRECONDITION: opened read_only, or after fork.
+  // Prepares the next segment, populates pages ahead of the tail, repairs what dead producers left, syncs what is due,
+  // brings the index up to date and deletes what TopicOptions::retain_... says: what the background thread does where
+  // there is one. OK: nothing is left to do now. RESOURCE_EXHAUSTED: no room for the next segment, or for the index.
+  // UNAVAILABLE: a sync failed. FAILED_PRECONDITION: opened read_only, or after fork.
   absl::Status Maintain();
 
   // All cursors, by name; also those that cannot be read, with the reason. Thread-safe; changes nothing.
@@ -86,6 +105,17 @@ class Topic {
   // Removes a cursor that no living consumer holds, whatever its file says. Errors as SeekCursor. Died inside: it is
   // there, or gone.
   absl::Status RemoveCursor(const std::string& name);
+
+  // Deletes what lies before `before`, by whole segments and as far as nothing needs it: not what is not durable yet
+  // (on a volatile bus: not committed), nor what an open claim or a named cursor stands before. Readers that are in a
+  // deleted segment go on to its end; those behind whose back it went get a gap (evicted). The disk space comes back
+  // when the last process that has the file mapped lets go of it. OK: what was deleted, also if that is nothing.
+  // OUT_OF_RANGE: `before` is beyond the end. DATA_LOSS, FAILED_PRECONDITION, UNIMPLEMENTED or PERMISSION_DENIED: a
+  // cursor cannot be read (the message names it), so nothing may be deleted. FAILED_PRECONDITION also: opened
+  // read_only, or after fork. UNAVAILABLE: the disk refused. DEADLINE_EXCEEDED: somebody else syncs for longer than 10
+  // s. If this process dies inside, the log begins where it began or at the new place; files that are left are removed
+  // by the next one who deletes.
+  absl::StatusOr<TrimReport> Trim(From before, const TrimOptions& options = {});
 
   const std::string& name() const;
   // 36 characters, lower case.

@@ -27,7 +27,6 @@ inline std::string_view UnknownSetting(const ControlHeader& header) {
   if (header.checksums != 0) return "checksums off";
   if (header.sync_policy > 3) return "an unknown sync policy";
   if (header.access > 2) return "an unknown kind of access";
-  if (header.retain_bytes != 0 || header.retain_age != 0) return "retention";
   return {};
 }
 

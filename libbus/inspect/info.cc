@@ -93,6 +93,8 @@ void AddControl(const Control& control, TopicInfo& info) {
     info.options.timestamps = static_cast<Timestamps>(control.header->timestamps);
     info.options.claim_timeout = absl::Nanoseconds(control.header->claim_timeout);
     info.options.sync = PolicyOf(*control.header);
+    info.options.retain_bytes = control.header->retain_bytes;
+    info.options.retain_age = absl::Nanoseconds(control.header->retain_age);
     const uint8_t mode = control.header->mode;
     if (mode <= format::kModeExclusive) info.options.exclusive = mode == format::kModeExclusive;
     info.access = static_cast<Access>(control.header->access);
@@ -189,6 +191,7 @@ absl::StatusOr<TopicInfo> InspectTopic(const std::string& bus, std::string_view 
   inspect::AddControl(files.control, info);
   LIBBUS_RETURN_IF_ERROR(inspect::AddSegments(files, info));
   inspect::SetEnds(info);
+  if (files.control.record) info.first.offset = std::max(info.first.offset, files.control.record->first_position);
   inspect::AddDurable(files, info);
   LIBBUS_ASSIGN_OR_RETURN(info.cursors, inspect::CountCursors(files));
   inspect::AddIndex(files, info);

@@ -42,6 +42,7 @@ class LogCheck {
   bool Entered(size_t index) const;
   bool MoreSegments();
   uint64_t FirstKept() const;
+  void LeaveOutDeleted();
   void LastSegment();
   void Tail();
   void Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, uint64_t next);
@@ -61,7 +62,10 @@ class LogCheck {
 
 absl::Status LogCheck::Run() {
   LIBBUS_ASSIGN_OR_RETURN(index_, IndexCheck::Load(files_, findings_));
-  if (FirstKept() == format::kSegmentHeaderSize) sequence_ = 0;
+  LeaveOutDeleted();
+  const auto& record = files_.control.record;
+  const uint64_t counted = record && record->first_position != 0 ? record->first_sequence : 0;
+  if ((counted & format::kCountedOverDamage) == 0) sequence_ = counted;
   for (size_t i = 0; (i < segments_.size() || MoreSegments()) && !findings_.stopped(); ++i) {
     LIBBUS_RETURN_IF_ERROR(Segment(i));
   }
@@ -98,6 +102,19 @@ absl::Status LogCheck::Segment(size_t index) {
 uint64_t LogCheck::FirstKept() const {
   const uint64_t first = files_.control.record ? files_.control.record->first_position : 0;
   return std::max(first, format::kSegmentHeaderSize);
+}
+
+// Files that a deletion did not come to: the log begins behind them.
+void LogCheck::LeaveOutDeleted() {
+  const uint64_t base = FirstKept() - format::kSegmentHeaderSize;
+  const auto kept = std::find_if(segments_.begin(), segments_.end(), [&](const auto& s) { return s.base >= base; });
+  if (kept == segments_.end() || kept == segments_.begin()) return;
+  for (auto gone = segments_.begin(); gone != kept; ++gone) {
+    findings_.Note(gone->path,
+                   "deleted by retention but for its name: nobody reads it, and the next one who deletes "
+                   "removes it");
+  }
+  segments_.erase(segments_.begin(), kept);
 }
 
 void LogCheck::Header(const File& file, const SegmentIdentity& identity) {

@@ -74,6 +74,8 @@ absl::Status Appender::Roll(uint64_t size) {
   LIBBUS_RETURN_IF_ERROR(CheckIntact());
   if (ended) {
     log_->WakeSleepers(place_);
+    // Retention by age counts from here on.
+    platform::SetWritten(place_.segment->file());
     place_ = {next, next->first()};
     since_hint_ = kHintEvery;
     if (near_end_) near_end_();

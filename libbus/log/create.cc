@@ -125,6 +125,8 @@ class Maker {
     header->sync_policy = options_.sync_policy;
     header->sync_every = options_.sync_every;
     header->access = options_.access;
+    header->retain_bytes = options_.retain_bytes;
+    header->retain_age = options_.retain_age;
     header->mode = options_.exclusive ? format::kModeExclusive : format::kModeShared;
     header->locks_device = locks.device;
     header->locks_inode = locks.inode;

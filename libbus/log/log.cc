@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "libbus/log/file_header.h"
@@ -50,6 +51,8 @@ LogOptions Log::options() const {
   options.sync_policy = header.sync_policy;
   options.sync_every = header.sync_every;
   options.access = header.access;
+  options.retain_bytes = header.retain_bytes;
+  options.retain_age = header.retain_age;
   options.exclusive = exclusive();
   return options;
 }
@@ -105,7 +108,27 @@ uint64_t Log::VerifiedHint(SegmentStore& store) {
 absl::StatusOr<uint64_t> Log::First(SegmentStore& store) {
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
   if (bases.empty()) return absl::DataLossError(fmt::format("{}: no segment is left (see `bus verify`)", path_));
-  return bases.front() + format::kSegmentHeaderSize;
+  // Read behind the list: files that go meanwhile went behind the record.
+  const auto record = control_.ReadRecord();
+  const uint64_t kept =
+      record ? std::max(record->first_position, format::kSegmentHeaderSize) : format::kSegmentHeaderSize;
+  const auto first = std::lower_bound(bases.begin(), bases.end(), kept - format::kSegmentHeaderSize);
+  return (first != bases.end() ? *first : bases.front()) + format::kSegmentHeaderSize;
+}
+
+absl::StatusOr<Place> Log::Oldest(SegmentStore& store) {
+  for (int tries = 0;; ++tries) {
+    LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, First(store));
+    auto segment = store.Open(first - format::kSegmentHeaderSize);
+    if (segment.ok()) return Place{*std::move(segment), first};
+    // It may have been deleted since; then another is the oldest.
+    if (!absl::IsNotFound(segment.status()) || tries == 100) return segment.status();
+  }
+}
+
+bool Log::IsDeleted(uint64_t position) const {
+  const auto record = control_.ReadRecord();
+  return record && position < record->first_position;
 }
 
 absl::StatusOr<Place> Log::NearTail(SegmentStore& store) {
@@ -117,18 +140,14 @@ absl::StatusOr<Place> Log::NearTail(SegmentStore& store) {
   if (position % format::kRecordAlignment == 0) {
     if (auto segment = store.Containing(position); segment.ok()) return Place{*segment, position};
   }
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, First(store));
-  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(first));
-  return Place{std::move(segment), first};
+  return Oldest(store);
 }
 
 absl::StatusOr<Place> Log::PlaceOfFloor(SegmentStore& store, uint64_t floor) {
   auto segment = store.Containing(floor);
   if (segment.ok()) return Place{*std::move(segment), floor};
   if (segment.status().code() != absl::StatusCode::kOutOfRange) return segment.status();
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, First(store));
-  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr oldest, store.Containing(first));
-  return Place{std::move(oldest), first};
+  return Oldest(store);
 }
 
 absl::StatusOr<Place> Log::FindTail(SegmentStore& store) {
@@ -195,6 +214,8 @@ absl::StatusOr<SegmentPtr> Log::MakeNext(const Segment& segment, uint64_t size) 
       if (!bases.empty() && bases.back() > base) {
         // Somebody made this one and the next meanwhile; or it was removed, and a position is never used twice.
         if (writing_.Open(base).ok()) continue;
+        // Deleted meanwhile: then the log is far ahead of who asks.
+        if (IsDeleted(base)) return writing_.After(segment);
         return DamageAt(*this, base, "the segment that begins here is missing, and later ones are there");
       }
       LIBBUS_ASSIGN_OR_RETURN(next, MakeSegment(base, wanted, Epoch(), 0));

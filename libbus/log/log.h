@@ -34,6 +34,8 @@ struct LogOptions {
   uint64_t sync_every = 0;    // ns or bytes
   uint8_t access = 0;         // kAccess... (log/access.h)
   bool exclusive = false;     // one producer at a time
+  uint64_t retain_bytes = 0;  // 0: all
+  int64_t retain_age = 0;     // ns, 0: all
 };
 
 // Thread-safe.
@@ -104,8 +106,12 @@ class Log {
   // A description of its own of the topic's locks file.
   absl::StatusOr<platform::LockFile> OpenLocks() const;
 
-  // The first record's position of the oldest segment.
+  // The first record's position of the oldest segment that was not deleted.
   absl::StatusOr<uint64_t> First(SegmentStore& store);
+  absl::StatusOr<Place> Oldest(SegmentStore& store);
+
+  // True if what stood there was deleted (log/retention.h).
+  bool IsDeleted(uint64_t position) const;
 
  private:
   Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable,

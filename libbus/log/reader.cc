@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "libbus/format/batch.h"
+#include "libbus/log/index.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::log {
@@ -34,6 +35,7 @@ void Fill(Item& item, const format::RecordHeader& header, const format::Extent& 
 
 absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
   if (batch_.next < batch_.count) return ReadInner(item);
+  if (evicted_from_) return MakeEvicted(item, *evicted_from_);
   for (;;) {
     word_ = place_.Read();
     const Verdict verdict = place_.Judge(log_->seed(), word_);
@@ -175,6 +177,11 @@ absl::StatusOr<std::optional<Reader::Found>> Reader::EnterNext(Item& item) {
     place_ = first;
     return std::optional<Found>();
   }
+  if (log_->IsDeleted(place_.segment->end())) {
+    const uint64_t from = place_.position;
+    place_ = first;
+    return MakeEvicted(item, from);
+  }
   item = {};
   return MakeDamage(item, first);
 }
@@ -227,7 +234,23 @@ Reader::Found Reader::MakeDamage(Item& item, Place to) {
   return Found::kItem;
 }
 
+Reader::Found Reader::MakeEvicted(Item& item, uint64_t from) {
+  item = {};
+  item.is_gap = true;
+  item.position = from;
+  item.next = place_.position;
+  item.cause = kEvicted;
+  item.ordinals = 0;
+  evicted_from_.reset();
+  sequence_ = SequenceAt(*log_, *store_, place_.position);
+  return Found::kItem;
+}
+
 absl::Status Reader::Unread(const Item& item) {
+  if (item.is_gap && item.cause == kEvicted) {
+    evicted_from_ = item.position;
+    return absl::OkStatus();
+  }
   // An item is behind the reader's place in the same segment, unless damage reached into the next one.
   if (!place_.segment->Contains(item.position)) {
     LIBBUS_ASSIGN_OR_RETURN(place_.segment, store_->Containing(item.position));

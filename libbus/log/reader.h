@@ -34,6 +34,8 @@ struct Item {
 
 // The cause of a gap that stands in no word: bytes that do not verify. So is what recovery sealed off because of them.
 inline constexpr uint8_t kDamage = 64;
+// Deleted by retention.
+inline constexpr uint8_t kEvicted = 96;
 // What recovery sealed off for another cause.
 inline constexpr uint8_t kSealed = 64;
 
@@ -56,7 +58,7 @@ class Reader {
 
   // True while the word at the reader's place is FREE or RESERVED. Cheap, for polling.
   bool Pending() const {
-    if (batch_.next < batch_.count) return false;
+    if (batch_.next < batch_.count || evicted_from_) return false;
     const format::Word word = place_.Read();
     return word.is_free() || word.state() == format::State::kReserved;
   }
@@ -64,12 +66,15 @@ class Reader {
   // The word that was read last, and where it stands: what a consumer waits on.
   format::Word word() const { return word_; }
   const Place& place() const { return place_; }
-  uint64_t position() const { return place_.position; }
+  uint64_t position() const { return evicted_from_.value_or(place_.position); }
   const SegmentPtr& segment() const { return place_.segment; }
 
   // Ordinal of the next record, where it is known.
   std::optional<uint64_t> sequence() const { return sequence_; }
   void set_sequence(std::optional<uint64_t> sequence) { sequence_ = sequence; }
+
+  // What stood from `from` to the reader's place was deleted: that is read first, as a gap.
+  void SetEvicted(uint64_t from) { evicted_from_ = from; }
 
   // Enters the batch that begins at the reader's place, at its inner record `position`. False: there is none that
   // verifies, or no inner record begins there; the reader stays.
@@ -106,6 +111,8 @@ class Reader {
   // Delivers the bytes up to the next record that verifies as a gap.
   absl::StatusOr<Found> Resynchronise(Item& item);
   Found MakeDamage(Item& item, Place to);
+  // The gap from `from` to the reader's place, where a record starts that was kept.
+  Found MakeEvicted(Item& item, uint64_t from);
 
   // The batch that was entered last. Nothing of it is left once next == count, but Unread goes back into it.
   struct Batch {
@@ -124,6 +131,7 @@ class Reader {
   uint64_t committed_ = 0;
   uint64_t limit_ = UINT64_MAX;
   std::optional<uint64_t> sequence_;
+  std::optional<uint64_t> evicted_from_;
 };
 
 // The next position in [from, end) where a DATA word with right check and checksum stands (of a batch: its own, which

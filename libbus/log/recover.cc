@@ -96,6 +96,15 @@ void NoteCopied(ControlRecord& record, uint64_t tail) {
   record.epochs[record.epoch_entries++] = {record.epoch, format::kEndCopied, {}, tail, tail};
 }
 
+// Where both copies of the record are gone nothing tells what was deleted before the oldest segment.
+absl::Status NoteFirst(Log& log, ControlRecord& record) {
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(log.any()));
+  if (first == format::kSegmentHeaderSize) return absl::OkStatus();
+  record.first_position = first;
+  record.first_sequence = format::kCountedOverDamage;
+  return absl::OkStatus();
+}
+
 // True if a second look at what was kept finds all of it again.
 absl::StatusOr<bool> StillThere(Log& log, const RecoveryInput& input, const RecoveryPlan& plan) {
   LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan again, PlanRecovery(log, input));
@@ -201,6 +210,7 @@ absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlR
   // The cause that was given, not what the walk found: with continuity the next attempt has it too, and finds the same.
   next->cause = options.cause;
   if (!record) LIBBUS_RETURN_IF_ERROR(StampToday(log, *next));
+  if (!record) LIBBUS_RETURN_IF_ERROR(NoteFirst(log, *next));
   next->epoch = std::max(next->epoch, plan.newest_epoch);
   LIBBUS_RETURN_IF_ERROR(log.control().WriteRecord(*next));
   if (plan.seals_log() || clean_copy) ++next->epoch;

@@ -175,6 +175,11 @@ absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
+  if (log.IsDeleted(position)) {
+    LIBBUS_ASSIGN_OR_RETURN(Reader start, SeekStart(log, store));
+    start.SetEvicted(position);
+    return start;
+  }
   if (position > end || position < first - format::kSegmentHeaderSize) {
     return absl::OutOfRangeError(fmt::format("{}: position {} is {}: the log goes from {} to {}", log.path(), position,
                                              position > end ? "beyond the end" : "before the oldest record", first,
@@ -219,6 +224,9 @@ absl::Status CheckItem(const Log& log, Reader reader, uint64_t position) {
 }  // namespace
 
 absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position) {
+  if (log.IsDeleted(position)) {
+    return absl::OutOfRangeError(fmt::format("{}: position {}: what stood there was deleted", log.path(), position));
+  }
   // A record behind an open claim counts, though no consumer gets there yet.
   if (auto segment = store.Containing(position); segment.ok()) {
     if (auto reader = ReaderAt(log, store, *segment, position)) return CheckItem(log, *std::move(reader), position);

@@ -121,19 +121,24 @@ absl::StatusOr<SegmentPtr> SegmentStore::Containing(uint64_t position) {
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, ListBases());
   const auto behind = std::upper_bound(bases.begin(), bases.end(), position);
   if (behind != bases.begin()) {
-    LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, Open(*std::prev(behind)));
-    if (segment->Contains(position)) return segment;
+    auto segment = Open(*std::prev(behind));
+    // Deleted since it was listed: then none holds it.
+    if (!segment.ok() && !absl::IsNotFound(segment.status())) return segment.status();
+    if (segment.ok() && (*segment)->Contains(position)) return segment;
   }
   return absl::OutOfRangeError(fmt::format("{}: no segment holds position {}", directory_, position));
 }
 
 absl::StatusOr<SegmentPtr> SegmentStore::After(const Segment& segment) {
   auto next = Open(segment.end());
-  if (next.ok() || next.status().code() != absl::StatusCode::kNotFound) return next;
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, ListBases());
-  const auto behind = std::lower_bound(bases.begin(), bases.end(), segment.end());
-  if (behind == bases.end()) return next;
-  return Open(*behind);
+  for (int tries = 0; absl::IsNotFound(next.status()) && tries < 100; ++tries) {
+    LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, ListBases());
+    const auto behind = std::lower_bound(bases.begin(), bases.end(), segment.end());
+    if (behind == bases.end()) return next;
+    // Once more if it was deleted since it was listed.
+    next = Open(*behind);
+  }
+  return next;
 }
 
 absl::StatusOr<std::vector<uint64_t>> SegmentStore::ListBases() const {

@@ -60,9 +60,7 @@ absl::StatusOr<Place> DurablePlace(Log& log) {
   if (durable != 0 && durable % format::kRecordAlignment == 0) {
     if (auto segment = log.writing().Containing(durable); segment.ok()) return Place{*std::move(segment), durable};
   }
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(log.writing()));
-  LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, log.writing().Containing(first));
-  return Place{std::move(segment), first};
+  return log.Oldest(log.writing());
 }
 
 // Every segment from `place`'s to the one that holds `to`, by arithmetic, oldest first.
@@ -249,6 +247,29 @@ absl::StatusOr<bool> Syncer::Run(Work work, bool without_lock) {
   RaiseSyncEvent(log_);
   LIBBUS_RETURN_IF_ERROR(durable.status());
   return true;
+}
+
+absl::Status Syncer::UnderLock(const std::function<absl::Status()>& work, int64_t deadline) {
+  for (;;) {
+    const uint64_t event = log_.control().sync_event().Read();
+    {
+      const std::lock_guard thread(mutex_);
+      LIBBUS_ASSIGN_OR_RETURN(const bool locked, locks_.TryExclusive(format::kSyncByte));
+      if (locked) {
+        absl::Status status = work();
+        locks_.Unlock(format::kSyncByte);
+        RaiseSyncEvent(log_);
+        return status;
+      }
+    }
+    const int64_t left = deadline - Seam::MonotonicNow();
+    if (left <= 0) {
+      return absl::DeadlineExceededError(
+          fmt::format("{}: somebody else syncs, and goes on with it: try again", log_.path()));
+    }
+    Seam::FutexWait(log_.control().sync_event().futex(), static_cast<uint32_t>(event),
+                    std::min(left, Seam::Bound(kLook)), true);
+  }
 }
 
 bool Syncer::Patience::IsOver(const Control& control) {

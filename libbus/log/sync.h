@@ -27,6 +27,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -93,6 +94,10 @@ class Syncer {
   // One sync now, for policies. False: somebody else is at it; if nothing has moved for 50 ms, that is no reason.
   absl::StatusOr<bool> Try();
   absl::StatusOr<bool> TrySealed();
+
+  // Runs `work` with the sync lock held: it may write the control record. What it returns, or DEADLINE_EXCEEDED: the
+  // lock was not had, nothing was done.
+  absl::Status UnderLock(const std::function<absl::Status()>& work, int64_t deadline);
 
  private:
   using Work = absl::StatusOr<uint64_t> (*)(Log& log);

@@ -10,15 +10,13 @@
 namespace libbus::log {
 
 absl::StatusOr<Counted> CountedStart(Log& log, SegmentStore& store) {
-  LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
   Counted start;
-  LIBBUS_ASSIGN_OR_RETURN(start.place.segment, store.Containing(first));
-  start.place.position = first;
+  LIBBUS_ASSIGN_OR_RETURN(start.place, log.Oldest(store));
   const auto record = log.control().ReadRecord();
   if (record && record->first_position != 0) start.SetStored(record->first_sequence);
   // Else the oldest segment is one that is missing.
   const uint64_t kept = record && record->first_position != 0 ? record->first_position : format::kSegmentHeaderSize;
-  start.exact &= kept == first;
+  start.exact &= kept == start.place.position;
   return start;
 }
 

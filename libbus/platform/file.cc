@@ -137,6 +137,14 @@ absl::StatusOr<uint64_t> FileSize(const File& file, std::string_view path) {
   return static_cast<uint64_t>(info.st_size);
 }
 
+absl::StatusOr<int64_t> LastWritten(const File& file, std::string_view path) {
+  struct stat info;
+  if (fstat(file.fd(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");
+  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+void SetWritten(const File& file) { (void)futimens(file.fd(), nullptr); }
+
 absl::StatusOr<FileIdentity> IdentifyPath(const std::string& path) {
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "cannot stat");

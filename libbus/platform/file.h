@@ -52,6 +52,10 @@ absl::StatusOr<File> OpenDirectoryAt(const File& directory, const std::string& d
 
 absl::StatusOr<FileIdentity> Identify(const File& file, std::string_view path);
 absl::StatusOr<uint64_t> FileSize(const File& file, std::string_view path);
+// When the file was last written, ns since 1970, as far as the file system notes it: it does not see every store
+// through a mapping. SetWritten: now; what fails is let be.
+absl::StatusOr<int64_t> LastWritten(const File& file, std::string_view path);
+void SetWritten(const File& file);
 // What stands at `path` now; NOT_FOUND if nothing.
 absl::StatusOr<FileIdentity> IdentifyPath(const std::string& path);
 

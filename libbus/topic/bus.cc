@@ -191,7 +191,11 @@ absl::StatusOr<log::LogOptions> NewTopicOptions(const TopicOptions& options) {
                     "topic shared",
                     absl::FormatDuration(timeout)));
   }
+  const absl::Duration age = options.retain_age.value_or(absl::ZeroDuration());
+  if (age < absl::ZeroDuration()) return absl::InvalidArgumentError("retain age: cannot be negative");
   log::LogOptions made;
+  made.retain_bytes = options.retain_bytes.value_or(0);
+  made.retain_age = age == absl::InfiniteDuration() ? 0 : absl::ToInt64Nanoseconds(age);
   made.segment_size = format::AlignUp(size, format::kPageSize);
   made.claim_timeout = never ? 0 : absl::ToInt64Nanoseconds(timeout);
   made.timestamps = static_cast<uint8_t>(options.timestamps.value_or(Timestamps::kCoarse));

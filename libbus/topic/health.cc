@@ -15,6 +15,8 @@ std::string_view WorkKindName(WorkKind kind) {
       return "repair";
     case WorkKind::kIndex:
       return "index";
+    case WorkKind::kRetain:
+      return "retain";
   }
   return "unknown";
 }

@@ -36,6 +36,8 @@ std::string_view GapCauseName(GapCause cause) {
       return "copied";
     case GapCause::kOtherMount:
       return "other mount";
+    case GapCause::kEvicted:
+      return "evicted";
     case GapCause::kSyncFailed:
       return "sync failed";
   }

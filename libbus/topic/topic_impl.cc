@@ -11,8 +11,10 @@
 #include "libbus/log/file_header.h"
 #include "libbus/log/index.h"
 #include "libbus/log/reader.h"
+#include "libbus/log/retention.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
+#include "libbus/topic/seek.h"
 
 namespace libbus::internal {
 namespace {
@@ -35,6 +37,18 @@ SyncPolicy PolicyOf(const log::LogOptions& options) {
     default:
       return SyncPolicy::None();
   }
+}
+
+// A position that is given need not be the start of a record.
+absl::StatusOr<uint64_t> TrimPoint(log::Log& log, From before) {
+  if (before.kind() != From::Kind::kAt) {
+    LIBBUS_ASSIGN_OR_RETURN(const log::Reader reader, SeekTo(log, before));
+    return reader.position();
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log::CommittedEnd(log, log.readable()));
+  if (before.number() <= end) return before.number();
+  return absl::OutOfRangeError(
+      fmt::format("{}: position {} is beyond the end: the log ends at {}", log.path(), before.number(), end));
 }
 
 }  // namespace
@@ -73,6 +87,12 @@ absl::Status TopicImpl::CheckOptions(const TopicOptions& options, const log::Log
                    absl::FormatDuration(ClaimTimeout(own)));
   }
   const bool same_sync = wanted.sync_policy == own.sync_policy && wanted.sync_every == own.sync_every;
+  if (options.retain_bytes && wanted.retain_bytes != own.retain_bytes) {
+    return differs("retain bytes", wanted.retain_bytes, own.retain_bytes);
+  }
+  if (options.retain_age && wanted.retain_age != own.retain_age) {
+    return differs("retain age of ns", wanted.retain_age, own.retain_age);
+  }
   if (options.sync && !same_sync) {
     return differs("sync policy", PolicyOf(wanted).ToString(), PolicyOf(own).ToString());
   }
@@ -116,6 +136,8 @@ TopicOptions TopicImpl::Options() const {
           .timestamps = static_cast<Timestamps>(own.timestamps),
           .claim_timeout = ClaimTimeout(own),
           .sync = PolicyOf(own),
+          .retain_bytes = own.retain_bytes,
+          .retain_age = absl::Nanoseconds(own.retain_age),
           .exclusive = own.exclusive};
 }
 
@@ -125,9 +147,11 @@ absl::StatusOr<TopicStats> TopicImpl::Stats() {
   TopicStats stats;
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
   for (const uint64_t base : bases) {
-    LIBBUS_ASSIGN_OR_RETURN(const log::SegmentPtr segment, store.Open(base));
+    const auto segment = store.Open(base);
+    if (absl::IsNotFound(segment.status())) continue;  // deleted since it was listed
+    LIBBUS_RETURN_IF_ERROR(segment.status());
     ++stats.segments;
-    stats.bytes += segment->end() - segment->base();
+    stats.bytes += (*segment)->end() - (*segment)->base();
   }
   LIBBUS_ASSIGN_OR_RETURN(stats.first.offset, log_->First(store));
   LIBBUS_ASSIGN_OR_RETURN(stats.end.offset, log::CommittedEnd(*log_, store));
@@ -191,6 +215,45 @@ absl::Status TopicImpl::SyncWhatIsDue() {
   return bus_->health.Note(name_, WorkKind::kSync, schedule_->Run());
 }
 
+absl::Status TopicImpl::Retain(bool always) {
+  LIBBUS_RETURN_IF_ERROR(CheckWritable());
+  const log::LogOptions options = log_->options();
+  if (options.retain_bytes == 0 && options.retain_age <= 0) return absl::OkStatus();
+  const auto work = [&]() -> absl::Status {
+    LIBBUS_ASSIGN_OR_RETURN(const log::Place tail, log_->FindTail(log_->writing()));
+    // D may get there only later: the segment is looked at again as long as it is the tail's.
+    const uint64_t mark = tail.segment->base() + (Durable().offset >= tail.segment->base() ? 1 : 0);
+    if (!always && retained_at_.Read() == mark) return absl::OkStatus();
+    LIBBUS_ASSIGN_OR_RETURN(const uint64_t from, log::RetainFrom(*log_));
+    LIBBUS_ASSIGN_OR_RETURN(const bool leftovers, log::HasLeftovers(*log_));
+    LIBBUS_ASSIGN_OR_RETURN(const log::Eviction wanted, log::Evict(*log_, from, true));
+    if (wanted.segments > 0 || leftovers) {
+      const auto evict = [&] { return log::Evict(*log_, from, false).status(); };
+      LIBBUS_RETURN_IF_ERROR(syncer_->UnderLock(evict, DeadlineAfter(absl::ZeroDuration())));
+    }
+    retained_at_.Set(mark);
+    return absl::OkStatus();
+  };
+  absl::Status status = work();
+  // Somebody else syncs: another time.
+  if (absl::IsDeadlineExceeded(status)) return absl::OkStatus();
+  return bus_->health.Note(name_, WorkKind::kRetain, std::move(status));
+}
+
+absl::StatusOr<TrimReport> TopicImpl::Trim(From before, const TrimOptions& options) {
+  LIBBUS_RETURN_IF_ERROR(CheckWritable());
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t point, TrimPoint(*log_, before));
+  log::Eviction eviction;
+  const auto evict = [&]() -> absl::Status {
+    LIBBUS_ASSIGN_OR_RETURN(eviction, log::Evict(*log_, point, options.dry_run));
+    return absl::OkStatus();
+  };
+  LIBBUS_RETURN_IF_ERROR(options.dry_run ? evict() : syncer_->UnderLock(evict, DeadlineAfter(absl::Seconds(10))));
+  TrimReport report{.segments = eviction.segments, .bytes = eviction.bytes, .first = {eviction.first}};
+  if (!eviction.held_by.empty()) report.held = {eviction.held_by, {eviction.held_at}};
+  return report;
+}
+
 absl::Status TopicImpl::ExtendIndex(uint64_t budget) {
   LIBBUS_RETURN_IF_ERROR(CheckWritable());
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t limit, log::IndexLimit(*log_));
@@ -222,6 +285,7 @@ void TopicImpl::AddProducer() {
     (void)SyncWhatIsDue();
     // Behind D.
     (void)ExtendIndex(kIndexAtOnce);
+    (void)Retain(false);
     return schedule_->Again();
   };
   work_ = std::make_shared<BackgroundWork>(
@@ -259,9 +323,11 @@ absl::Status Topic::Maintain() {
   status.Update(impl_->LookAfterClaims());
   status.Update(impl_->SyncWhatIsDue());
   status.Update(impl_->ExtendIndex(log::kWholeIndex));
+  status.Update(impl_->Retain(true));
   return status;
 }
 
+absl::StatusOr<TrimReport> Topic::Trim(From before, const TrimOptions& options) { return impl_->Trim(before, options); }
 Position Topic::durable() const { return impl_->Durable(); }
 absl::Status Topic::WaitDurable(Position record, absl::Duration timeout) { return impl_->WaitDurable(record, timeout); }
 absl::Status Topic::Sync() { return impl_->Sync(); }

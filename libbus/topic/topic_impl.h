@@ -64,6 +64,10 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   absl::Status Sync();
   // What is due by the policy. Also for the background thread.
   absl::Status SyncWhatIsDue();
+  // Deletes what the options say once another segment was entered; `always`: whether or not. Also for the background
+  // thread.
+  absl::Status Retain(bool always);
+  absl::StatusOr<TrimReport> Trim(From before, const TrimOptions& options);
   // Brings the index up to date, by at most `budget` bytes of log. Also for the background thread.
   absl::Status ExtendIndex(uint64_t budget);
   // True if publishes have to ask SyncAsPublished.
@@ -87,6 +91,7 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
   std::optional<log::Attachment> attachment_;  // not when read_only
   platform::LocalValue limit_{kNoLimit};
   platform::LocalValue limited_durable_{0};
+  platform::LocalValue retained_at_{0};  // the base of the tail's segment then
   platform::LocalValue index_asked_{0};  // up to where the index was brought up to date
   std::mutex watcher_mutex_;
   std::optional<log::Watcher> watcher_;

@@ -382,8 +382,11 @@ def left(last, segment, following):
 
 
 def read_topic(directory):
-    uuid = bytes.fromhex(read_control(directory)["uuid"])
+    control = read_control(directory)
+    uuid = bytes.fromhex(control["uuid"])
     bases = sorted(int(name[:20]) for name in os.listdir(directory) if re.fullmatch(r"\d{20}\.seg", name))
+    kept = max(control["record"]["first_position"], 64) - 64 if control["record"] else 0
+    bases = [base for base in bases if base >= kept] or bases
     if not bases:
         raise Damage(f"{directory}: no segment")
     segment = read_segment(os.path.join(directory, f"{bases[0]:020d}.seg"), uuid)

@@ -17,6 +17,7 @@ void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, topic ls, top
 void AddPubCommand(CLI::App& app, Tool& tool);
 void AddCatCommand(CLI::App& app, Tool& tool);  // cat, tail
 void AddCursorCommand(CLI::App& app, Tool& tool);
+void AddTrimCommand(CLI::App& app, Tool& tool);
 void AddDumpCommand(CLI::App& app, Tool& tool);
 void AddInfoCommand(CLI::App& app, Tool& tool);
 void AddVerifyCommand(CLI::App& app, Tool& tool);

@@ -92,6 +92,8 @@ void AddOptionsJson(const libbus::TopicOptions& options, JsonObject& object) {
   if (options.claim_timeout) {
     object.Add("claim_timeout_ns", absl::ToInt64Nanoseconds(*options.claim_timeout));
   }
+  if (options.retain_bytes) object.Add("retain_bytes", *options.retain_bytes);
+  if (options.retain_age) object.Add("retain_age_ns", absl::ToInt64Nanoseconds(*options.retain_age));
   if (options.exclusive) object.Add("mode", ModeText(options));
 }
 
@@ -117,11 +119,22 @@ void Line(std::string& out, std::string_view name, std::string_view value) {
   fmt::format_to(std::back_inserter(out), "{:<14} {}\n", name, value);
 }
 
+std::string RetainText(const libbus::TopicOptions& options) {
+  if (!options.retain_bytes || !options.retain_age) return "unknown";
+  std::string text;
+  if (*options.retain_bytes != 0) text = Count(*options.retain_bytes, "byte");
+  if (*options.retain_age != absl::ZeroDuration()) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", absl::FormatDuration(*options.retain_age));
+  }
+  return text.empty() ? "all of it" : text;
+}
+
 std::string OptionsText(const libbus::TopicOptions& options) {
   std::string out;
   Line(out, "mode", options.exclusive ? ModeText(options) : "unknown");
   Line(out, "segment size", options.segment_size ? fmt::format("{} bytes", *options.segment_size) : "unknown");
   Line(out, "timestamps", options.timestamps ? TimestampsText(*options.timestamps) : "unknown");
+  Line(out, "retained", RetainText(options));
   Line(out, "claim timeout", options.claim_timeout ? absl::FormatDuration(*options.claim_timeout) : "unknown");
   return out;
 }

@@ -20,6 +20,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddPubCommand(app, tool);
   AddCatCommand(app, tool);
   AddCursorCommand(app, tool);
+  AddTrimCommand(app, tool);
   AddDumpCommand(app, tool);
   AddInfoCommand(app, tool);
   AddVerifyCommand(app, tool);

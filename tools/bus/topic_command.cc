@@ -17,6 +17,8 @@ struct CreateOptions {
   std::string timestamps;
   std::string claim_timeout;
   std::string sync;
+  std::string retain_bytes;
+  std::string retain_age;
   bool exclusive = false;
 };
 
@@ -36,6 +38,8 @@ absl::StatusOr<libbus::TopicOptions> TopicOptionsOf(const CreateOptions& options
   status.Update(Set(options.timestamps, ParseTimestamps, topic.timestamps));
   status.Update(Set(options.claim_timeout, ParseDuration, topic.claim_timeout));
   status.Update(Set(options.sync, ParseSyncPolicy, topic.sync));
+  status.Update(Set(options.retain_bytes, ParseSize, topic.retain_bytes));
+  status.Update(Set(options.retain_age, ParseAge, topic.retain_age));
   if (options.exclusive) topic.exclusive = true;
   if (!status.ok()) return status;
   return topic;
@@ -112,6 +116,10 @@ void AddCreate(CLI::App& topic, Tool& tool) {
   CLI::App* create = Tool::AddCommand(topic, "create", "make a topic", "bus topic create orders --segment-size 256M");
   create->add_option("T", options->name, "its name: letters, digits, '_' and '-'")->required();
   create->add_option("--segment-size", options->segment_size, "bytes of a segment file [64M]")->type_name("SIZE");
+  create->add_option("--retain-bytes", options->retain_bytes, "delete what has so much behind it [all is kept]")
+      ->type_name("SIZE");
+  create->add_option("--retain-age", options->retain_age, "delete what was not written to for so long [all is kept]")
+      ->type_name("DURATION");
   create->add_option("--timestamps", options->timestamps, "coarse, precise or none [coarse]")->type_name("KIND");
   create->add_option("--claim-timeout", options->claim_timeout, "when a stalled claim may be revoked, 0: never [10s]")
       ->type_name("DURATION");

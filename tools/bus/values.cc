@@ -87,6 +87,14 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text) {
   return NotA(text, "duration", "10s, 500ms, 1h30m or 0");
 }
 
+absl::StatusOr<absl::Duration> ParseAge(std::string_view text) {
+  constexpr uint64_t kMostDays = 36500;
+  const auto days = text.ends_with('d') ? Whole<uint64_t>(text.substr(0, text.size() - 1)) : std::nullopt;
+  if (days && *days <= kMostDays) return absl::Hours(24 * static_cast<int64_t>(*days));
+  const auto duration = ParseDuration(text);
+  return duration.ok() ? duration : NotA(text, "duration", "7d, 12h or 90m");
+}
+
 absl::StatusOr<double> ParseRate(std::string_view text) {
   const auto rate = Whole<double>(text.ends_with("/s") ? text.substr(0, text.size() - 2) : text);
   if (rate && std::isfinite(*rate) && *rate > 0) return *rate;

@@ -17,6 +17,8 @@ absl::StatusOr<uint64_t> ParseNumber(std::string_view text, uint64_t highest = U
 absl::StatusOr<uint64_t> ParseSize(std::string_view text);
 // 10s, 500ms, 1h30m, 0.
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
+// The same, and days: 7d.
+absl::StatusOr<absl::Duration> ParseAge(std::string_view text);
 // Records per second: N or N/s.
 absl::StatusOr<double> ParseRate(std::string_view text);
 absl::StatusOr<libbus::Timestamps> ParseTimestamps(std::string_view text);
