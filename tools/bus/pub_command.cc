@@ -223,7 +223,7 @@ absl::Status Publisher::PublishAll(Input& input) {
     if (auto status = held ? Flush() : absl::OkStatus(); !status.ok()) return status;
     pace_.Wait();
     if (Interrupted()) return absl::CancelledError(fmt::format("{}: interrupted", input.name()));
-    const auto status = batch_limit_ == 0 ? PublishOne(input, piece) : AddToBatch(input, piece);
+    absl::Status status = batch_limit_ == 0 ? PublishOne(input, piece) : AddToBatch(input, piece);
     if (!status.ok()) return status;
   }
 }
@@ -278,9 +278,8 @@ void Tell(const Tool& tool, const PubOptions& options, const Published& publishe
 
 absl::StatusOr<uint64_t> ParseBatch(const std::string& text) {
   if (text.empty()) return uint64_t{0};
-  const auto records = ParseNumber(text, UINT32_MAX);
-  if (!records.ok()) return records;
-  if (*records == 0) return UsageError("--batch 0: no batch: use at least 1, or leave it out");
+  auto records = ParseNumber(text, UINT32_MAX);
+  if (records.ok() && *records == 0) return UsageError("--batch 0: no batch: use at least 1, or leave it out");
   return records;
 }
 
