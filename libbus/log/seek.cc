@@ -188,7 +188,9 @@ absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t posi
   // Where a cursor that has caught up stands: no walk is needed to know that a word is there.
   if (position == end) {
     LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(end));
-    return Reader(log, store, Place{std::move(segment), end});
+    Reader reader(log, store, Place{std::move(segment), end});
+    reader.set_sequence(SequenceAt(log, store, end));
+    return reader;
   }
   const uint64_t page = position & ~(format::kPageSize - 1);
   LIBBUS_ASSIGN_OR_RETURN(SegmentPtr segment, store.Containing(std::max(position, page + format::kSegmentHeaderSize)));

@@ -51,8 +51,10 @@ absl::StatusOr<log::Reader> SeekToCursor(TopicImpl& topic, const std::string& na
                     "POSITION`, or remove it with `bus cursor rm {} {}`",
                     std::string(reader.status().message()), name, topic.name(), name, topic.name(), name));
   }
-  // An END counts nothing, so the sequence is the same behind it; at the start of a gap it is another.
-  if (!reader->sequence() && reader->position() >= place.position) reader->set_sequence(place.sequence);
+  // An END counts nothing, so the sequence is the same behind it; at the start of a gap, and behind what was deleted,
+  // it is another.
+  const bool same = reader->position() >= place.position && !topic.log().IsDeleted(place.position);
+  if (same && !reader->sequence()) reader->set_sequence(place.sequence);
   return reader;
 }
 

@@ -476,6 +476,33 @@ TEST_F(CursorTest, ATopicMadeAnewHasNone) {
   EXPECT_TRUE(anew->ListCursors()->empty());
 }
 
+// Restored from a backup, say: what it stood at was deleted.
+TEST_F(CursorTest, AtADeletedPositionThatIsToldFirst) {
+  Publish(300);
+  { ASSERT_TRUE(Succeeds(Take({.from = From::End()}))); }
+  ASSERT_TRUE(Succeeds(topic_->Trim(From::End())));
+  Put(positions_[3].offset);
+  {
+    auto consumer = Take();
+    ASSERT_TRUE(Succeeds(consumer));
+    ASSERT_TRUE(Succeeds(consumer->Commit()));
+    EXPECT_EQ(Info().position, positions_[3]) << "nothing was handed out, not even the gap";
+  }
+  auto consumer = Take();
+  const auto gap = consumer->Next(kNow);
+  ASSERT_TRUE(Succeeds(gap));
+  ASSERT_EQ(gap->kind(), RecordKind::kGap);
+  EXPECT_EQ(gap->gap().cause, GapCause::kEvicted);
+  EXPECT_EQ(gap->gap().from, positions_[3]);
+  const auto record = consumer->Next(kNow);
+  ASSERT_TRUE(Succeeds(record));
+  const auto number = std::stoull(std::string(record->text())) - 1'000'000;
+  EXPECT_EQ(record->position(), positions_[number]);
+  EXPECT_EQ(record->sequence().value_or(number), number);
+  ASSERT_TRUE(Succeeds(consumer->Commit()));
+  EXPECT_EQ(Info().position, positions_[number + 1]);
+}
+
 // --- batches ---------------------------------------------------------------------------------------------------------
 
 TEST_F(CursorTest, StandsInsideABatch) {
