@@ -222,10 +222,15 @@ absl::Status CutIndex(Log& log, uint64_t position) {
   uint64_t kept = 0;
   // What lies behind the first entry that is too far, or damaged, is not needed: it can be had again.
   if (index.ok()) {
-    for (uint64_t high = index->size(); kept < high;) {
+    uint64_t high = index->size();
+    while (kept < high) {
       const uint64_t middle = kept + (high - kept) / 2;
       const auto entry = index->At(middle);
-      (entry && entry->position <= position ? kept : high) = entry && entry->position <= position ? middle + 1 : middle;
+      if (entry && entry->position <= position) {
+        kept = middle + 1;
+      } else {
+        high = middle;
+      }
     }
     if (kept == index->size()) return absl::OkStatus();
   }
