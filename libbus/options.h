@@ -113,9 +113,9 @@ struct TopicOptions {
   // docs/retention.md.
   std::optional<uint64_t> retain_bytes = {};
   std::optional<absl::Duration> retain_age = {};
-  std::optional<bool> exclusive = {};                // one producer at a time, which stores instead of swapping; claims
-                                                     // are never revoked, claim_timeout is zero there. Default false.
-                                                     // See docs/exclusive.md
+  std::optional<bool> exclusive = {};  // one producer at a time, which stores instead of swapping; claims
+                                       // are never revoked, claim_timeout is zero there. Default false.
+                                       // See docs/exclusive.md
 };
 
 struct ProducerOptions {
@@ -151,11 +151,9 @@ class From {
   static From Start() { return From(Kind::kStart); }                              // the oldest record kept
   static From End() { return From(Kind::kEnd); }                                  // behind the last committed record
   static From At(Position position) { return From(Kind::kAt, position.offset); }  // the record that starts there
-  static From Time(absl::Time time) {
-    return From(Kind::kTime, 0, time);
-  }                                                                      // the first record not before `time`, by scan
-  static From Last(uint64_t n) { return From(Kind::kLast, n); }          // n records before the end
-  static From Sequence(uint64_t n) { return From(Kind::kSequence, n); }  // the n-th record, from 0
+  static From Time(absl::Time time) { return From(Kind::kTime, 0, time); }        // the first record not before `time`
+  static From Last(uint64_t n) { return From(Kind::kLast, n); }                   // n records before the end
+  static From Sequence(uint64_t n) { return From(Kind::kSequence, n); }           // the n-th record, from 0
 
   Kind kind() const { return kind_; }
   uint64_t number() const { return number_; }

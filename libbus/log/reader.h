@@ -164,8 +164,8 @@ absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position);
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store);
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store);
 // The record that starts at `position` (of a batch that starts there: its first), or the gap that holds it.
-// OUT_OF_RANGE: before the first or beyond the end. INVALID_ARGUMENT: inside a record, or in a batch's table; the
-// message names the start.
+// What was deleted comes first, as a gap (evicted). OUT_OF_RANGE: beyond the end, or a lost first segment.
+// INVALID_ARGUMENT: inside a record, or in a batch's table; the message names the start.
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position);
 // The first record whose timestamp is not before `time` (ns), else the end.
 absl::StatusOr<Reader> SeekTime(Log& log, SegmentStore& store, int64_t time);
