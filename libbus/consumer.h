@@ -70,7 +70,8 @@ class Consumer {
   absl::Status Commit(Position position);
 
   // How far the end is from position(). Errors: DATA_LOSS, where the end cannot be found; FAILED_PRECONDITION after
-  // fork. Counts records by reading on, up to 65,536 of them or 64 MiB; beyond that they are not known.
+  // fork. Counts records by reading on, up to 65,536 of them or 64 MiB; beyond that by
+  // the sequences of both ends, as far as the topic's index knows them.
   absl::StatusOr<libbus::Lag> Lag() const;
 
   // Makes the running or the next waiting Next() return CANCELLED, once. Any thread, and signal handlers.

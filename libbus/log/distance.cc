@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "libbus/log/index.h"
+
 namespace libbus::log {
 namespace {
 
@@ -25,6 +27,14 @@ std::optional<uint64_t> CountRecords(Reader from, uint64_t to) {
     if (item.position >= to) return before;
   }
   return from.position() >= to ? from.sequence() : std::nullopt;
+}
+
+std::optional<uint64_t> CountToEnd(Log& log, const Reader& from, uint64_t end) {
+  if (const auto counted = CountRecords(from, end)) return counted;
+  const auto begins = from.sequence();
+  const auto ends = SequenceAt(log, log.readable(), end);
+  if (!begins || !ends || *ends < *begins) return std::nullopt;
+  return *ends - *begins;
 }
 
 }  // namespace libbus::log

@@ -12,6 +12,8 @@ namespace libbus::log {
 // How many ordinals of sequences lie between the reader's place and `to`, before which everything is committed. Counted
 // by reading on: nothing where that is more than 65,536 words or 64 MiB, or where words were lost.
 std::optional<uint64_t> CountRecords(Reader from, uint64_t to);
+// The same to the committed end; where it is too far to be read, by the sequences of both, if they are known.
+std::optional<uint64_t> CountToEnd(Log& log, const Reader& from, uint64_t end);
 
 }  // namespace libbus::log
 

@@ -282,7 +282,7 @@ absl::StatusOr<libbus::Lag> ConsumerImpl::Lag() const {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, ReadableEnd(*topic_));
   log::Reader reader = reader_;
   if (peeked_) LIBBUS_RETURN_IF_ERROR(reader.Unread(out_.item));
-  return libbus::Lag{end - std::min(end, reader.position()), log::CountRecords(std::move(reader), end)};
+  return libbus::Lag{end - std::min(end, reader.position()), log::CountToEnd(topic_->log(), reader, end)};
 }
 
 bool ConsumerImpl::Ready() {

@@ -31,7 +31,7 @@ CursorInfo InfoOf(internal::TopicImpl& topic, const log::CursorEntry& entry, uin
   info.lag.bytes = end - std::min(end, info.position.offset);
   const auto reader = internal::SeekToCursor(topic, entry.name, entry.content->place);
   info.problem = reader.status();
-  if (reader.ok()) info.lag.records = log::CountRecords(*reader, end);
+  if (reader.ok()) info.lag.records = log::CountToEnd(topic.log(), *reader, end);
   return info;
 }
 
