@@ -72,7 +72,7 @@ std::string_view CauseName(uint8_t cause) {
 absl::StatusOr<std::string> FindIdentityProblem(const Log& log) {
   const Control& control = log.control();
   if (control.identity().inode != control.header().control_inode) return std::string("control is a copy");
-  const auto locks = platform::IdentifyPath(log.path() + "/locks");
+  const auto locks = platform::IdentifyAt(log.directory(), log.path(), "locks");
   if (locks.status().code() == absl::StatusCode::kNotFound) return std::string("its locks file is gone");
   LIBBUS_RETURN_IF_ERROR(locks.status());
   const bool own = locks->inode == control.header().locks_inode;

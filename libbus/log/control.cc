@@ -46,10 +46,11 @@ std::string SlotWords::Name() const {
   return text;
 }
 
-absl::StatusOr<Control> Control::Open(const std::string& directory, bool writable, platform::BusErrors bus_errors) {
+absl::StatusOr<Control> Control::Open(const platform::File& directory, const std::string& path, bool writable,
+                                      platform::BusErrors bus_errors) {
   Control control;
-  control.path_ = directory + "/control";
-  LIBBUS_ASSIGN_OR_RETURN(control.file_, platform::OpenFile(control.path_, writable));
+  control.path_ = path + "/control";
+  LIBBUS_ASSIGN_OR_RETURN(control.file_, platform::OpenFileAt(directory, path, "control", writable));
   LIBBUS_ASSIGN_OR_RETURN(control.header_, ReadFileHeader<format::ControlHeader>(
                                                control.file_, control.path_, format::kControlMagic, "control file"));
   if (const std::string_view setting = format::UnknownSetting(control.header_); !setting.empty()) {

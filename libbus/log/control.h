@@ -38,7 +38,8 @@ class SlotWords {
 class Control {
  public:
   // DATA_LOSS: damaged; UNIMPLEMENTED: newer; NOT_FOUND: none. Read-only: the words may be read, never written.
-  static absl::StatusOr<Control> Open(const std::string& directory, bool writable,
+  // `path`: of the opened directory, for messages and to see whether it is still there.
+  static absl::StatusOr<Control> Open(const platform::File& directory, const std::string& path, bool writable,
                                       platform::BusErrors bus_errors = platform::BusErrors::kGuarded);
 
   const format::ControlHeader& header() const { return header_; }

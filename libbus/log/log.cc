@@ -36,8 +36,9 @@ Log::Log(std::string path, platform::File directory, Control control, SleepPage 
 
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(const std::string& path, bool writable, platform::BusErrors bus_errors) {
   LIBBUS_ASSIGN_OR_RETURN(platform::File directory, platform::OpenDirectory(path));
-  LIBBUS_ASSIGN_OR_RETURN(Control control, Control::Open(path, writable, bus_errors));
-  LIBBUS_ASSIGN_OR_RETURN(SleepPage sleep, SleepPage::Open(path, control.header().header.uuid, writable, bus_errors));
+  LIBBUS_ASSIGN_OR_RETURN(Control control, Control::Open(directory, path, writable, bus_errors));
+  LIBBUS_ASSIGN_OR_RETURN(SleepPage sleep,
+                          SleepPage::Open(directory, path, control.header().header.uuid, writable, bus_errors));
   return std::unique_ptr<Log>(
       new Log(path, std::move(directory), std::move(control), std::move(sleep), writable, bus_errors));
 }

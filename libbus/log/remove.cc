@@ -1,11 +1,14 @@
 #include "libbus/log/remove.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <climits>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "libbus/log/log.h"
@@ -22,26 +25,41 @@ using platform::Seam;
 
 constexpr std::string_view kRemovedPrefix = ".removed-topic-";
 
-// A directory with all that is in it. Another process may be at it as well.
-absl::Status RemoveDirectory(const std::string& path) {
-  LIBBUS_ASSIGN_OR_RETURN(const platform::File directory, platform::OpenDirectory(path));
-  LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(directory, path));
-  for (const std::string& name : names) {
-    const int error = Seam::Unlink(directory.fd(), name.c_str());
-    if (error == EISDIR) {
-      LIBBUS_RETURN_IF_ERROR(RemoveDirectory(path + "/" + name));
-    } else if (error != 0 && error != ENOENT) {
-      return ErrnoStatus(error, path + "/" + name, "cannot remove");
-    }
+// `cursors/` and what its users may have made there.
+constexpr int kDepth = 4;
+
+absl::Status Empty(const platform::File& directory, const std::string& path, int depth);
+
+// An entry with all that is in it. Another process may be at it as well. Only through descriptors: others may write in
+// `cursors/`, and what a path leads to there can change at any moment.
+absl::Status Remove(const platform::File& parent, const std::string& parent_path, const std::string& name, int depth) {
+  const std::string path = parent_path + "/" + name;
+  int error = Seam::Unlink(parent.fd(), name.c_str());
+  absl::Status emptied;
+  // Twice: a producer may have put its next segment there meanwhile; it cannot do so again.
+  for (int tries = 0; tries < 2 && (error == EISDIR || error == ENOTEMPTY); ++tries) {
+    const auto directory = platform::OpenDirectoryAt(parent, parent_path, name);
+    emptied = directory.ok() && depth > 0 ? Empty(*directory, path, depth - 1) : directory.status();
+    error = unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR) == 0 ? 0 : errno;
   }
-  if (rmdir(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path, "cannot remove");
-  return absl::OkStatus();
+  if (error == 0 || error == ENOENT) return absl::OkStatus();
+  return emptied.ok() ? ErrnoStatus(error, path, "cannot remove") : emptied;
 }
 
-// True if nobody is making it any more.
-bool IsLeft(const std::string& path) {
-  const auto directory = platform::OpenDirectory(path);
-  return directory.ok() && flock(directory->fd(), LOCK_EX | LOCK_NB) == 0;
+// As much as can be removed: what somebody else holds on to must not keep the rest on the disk.
+absl::Status Empty(const platform::File& directory, const std::string& path, int depth) {
+  LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(directory, path));
+  absl::Status first;
+  for (const std::string& name : names) first.Update(Remove(directory, path, name, depth));
+  return first;
+}
+
+// A directory in the making, locked by this call; nothing if its maker lives.
+std::optional<platform::File> LockIfLeft(const platform::File& bus, const std::string& bus_path,
+                                         const std::string& name) {
+  auto directory = platform::OpenDirectoryAt(bus, bus_path, name);
+  if (!directory.ok() || flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+  return *std::move(directory);
 }
 
 // Wakes whoever waits at the end of the log, or for a sync, so that he sees that it is gone.
@@ -71,16 +89,20 @@ absl::Status RemoveTopic(const std::string& bus_path, const std::string& name) {
   // A power loss must not bring the name back with a part of the files.
   LIBBUS_RETURN_IF_ERROR(platform::SyncFile(bus, bus_path));
   if (log.ok()) WakeAll(**log);
-  return RemoveDirectory(bus_path + "/" + removed);
+  return Remove(bus, bus_path, removed, kDepth);
 }
 
 void RemoveLeftovers(const std::string& bus_path) {
-  const auto names = platform::ListDirectory(bus_path);
+  const auto bus = platform::OpenDirectory(bus_path);
+  if (!bus.ok()) return;
+  const auto names = platform::ListDirectory(*bus, bus_path);
   if (!names.ok()) return;
   for (const std::string& name : *names) {
-    const std::string path = bus_path + "/" + name;
-    if (name.starts_with(kRemovedPrefix) || (name.starts_with(kMakingPrefix) && IsLeft(path)))
-      (void)RemoveDirectory(path);
+    if (name.starts_with(kRemovedPrefix)) (void)Remove(*bus, bus_path, name, kDepth);
+    if (!name.starts_with(kMakingPrefix)) continue;
+    // Held until it is gone: a maker that comes between would be given a directory that loses its files.
+    const auto locked = LockIfLeft(*bus, bus_path, name);
+    if (locked) (void)Remove(*bus, bus_path, name, kDepth);
   }
 }
 

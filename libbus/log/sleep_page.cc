@@ -33,9 +33,10 @@ absl::Status SleepPage::Write(const platform::File& file, const std::string& pat
   return platform::WriteAt(file, path, 0, &page, offsetof(format::SleepFile, mark));
 }
 
-absl::Status SleepPage::Map(const std::string& path, const format::Uuid& uuid, bool writable,
-                            platform::BusErrors bus_errors) {
-  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, true));
+absl::Status SleepPage::Map(const platform::File& directory, const std::string& directory_path,
+                            const format::Uuid& uuid, bool writable, platform::BusErrors bus_errors) {
+  const std::string path = directory_path + "/sleep";
+  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFileAt(directory, directory_path, "sleep", true));
   absl::Status status = Check(file, path, uuid);
   if (!status.ok() && writable) status = Mend(file, path, uuid);
   LIBBUS_RETURN_IF_ERROR(status);
@@ -43,10 +44,10 @@ absl::Status SleepPage::Map(const std::string& path, const format::Uuid& uuid, b
   return absl::OkStatus();
 }
 
-absl::StatusOr<SleepPage> SleepPage::Open(const std::string& directory, const format::Uuid& uuid, bool writable,
-                                          platform::BusErrors bus_errors) {
+absl::StatusOr<SleepPage> SleepPage::Open(const platform::File& directory, const std::string& path,
+                                          const format::Uuid& uuid, bool writable, platform::BusErrors bus_errors) {
   SleepPage page;
-  const absl::Status status = page.Map(directory + "/sleep", uuid, writable, bus_errors);
+  const absl::Status status = page.Map(directory, path, uuid, writable, bus_errors);
   if (status.ok()) return page;
   if (writable) return status;
   page.own_ = std::shared_ptr<uint64_t[]>(new uint64_t[format::kPageSize / 8]());

@@ -21,7 +21,8 @@ class SleepPage {
  public:
   // A writer (`writable`) finds the file whole or makes it so; NOT_FOUND: there is none. For a reader there is no
   // error: without the page it gets an object whose marks go nowhere.
-  static absl::StatusOr<SleepPage> Open(const std::string& directory, const format::Uuid& uuid, bool writable,
+  static absl::StatusOr<SleepPage> Open(const platform::File& directory, const std::string& path,
+                                        const format::Uuid& uuid, bool writable,
                                         platform::BusErrors bus_errors = platform::BusErrors::kGuarded);
 
   // Writes a page's header.
@@ -37,7 +38,8 @@ class SleepPage {
   void CallForHelp() const;
 
  private:
-  absl::Status Map(const std::string& path, const format::Uuid& uuid, bool writable, platform::BusErrors bus_errors);
+  absl::Status Map(const platform::File& directory, const std::string& directory_path, const format::Uuid& uuid,
+                   bool writable, platform::BusErrors bus_errors);
   uint64_t* Word(size_t offset) const { return mapping_ ? mapping_.word(offset) : own_.get() + offset / 8; }
 
   platform::Mapping mapping_;

@@ -118,7 +118,7 @@ absl::StatusOr<uint64_t> CountSyncFailed(Log& log) {
   const uint64_t oldest = log.control().sync_failed().Read();
   uint64_t count = 0;
   for (const uint64_t base : bases) {
-    const bool marked = platform::IdentifyPath(log.path() + "/" + SyncFailedName(base)).ok();
+    const bool marked = platform::IdentifyAt(log.directory(), log.path(), SyncFailedName(base)).ok();
     count += marked || base + 1 == oldest ? 1 : 0;
   }
   return count;
@@ -127,9 +127,9 @@ absl::StatusOr<uint64_t> CountSyncFailed(Log& log) {
 absl::Status LearnSyncFailed(Log& log) {
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
   for (const uint64_t base : bases) {
-    const std::string path = log.path() + "/" + SyncFailedName(base);
     // Whatever stands in it: that it is there says enough.
-    if (platform::IdentifyPath(path).ok()) log.control().sync_failed().Lower(base + 1);
+    if (platform::IdentifyAt(log.directory(), log.path(), SyncFailedName(base)).ok())
+      log.control().sync_failed().Lower(base + 1);
   }
   return absl::OkStatus();
 }

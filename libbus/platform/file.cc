@@ -151,6 +151,15 @@ absl::StatusOr<FileIdentity> IdentifyPath(const std::string& path) {
   return FileIdentity{info.st_dev, info.st_ino};
 }
 
+absl::StatusOr<FileIdentity> IdentifyAt(const File& directory, const std::string& directory_path,
+                                        const std::string& name) {
+  struct stat info;
+  if (fstatat(directory.fd(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return ErrnoStatus(errno, directory_path + "/" + name, "cannot stat");
+  }
+  return FileIdentity{info.st_dev, info.st_ino};
+}
+
 absl::StatusOr<size_t> ReadAt(const File& file, std::string_view path, uint64_t offset, void* to, size_t size) {
   size_t done = 0;
   while (done < size) {

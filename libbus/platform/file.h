@@ -58,6 +58,9 @@ absl::StatusOr<int64_t> LastWritten(const File& file, std::string_view path);
 void SetWritten(const File& file);
 // What stands at `path` now; NOT_FOUND if nothing.
 absl::StatusOr<FileIdentity> IdentifyPath(const std::string& path);
+// The same for `name` in a directory that is open already.
+absl::StatusOr<FileIdentity> IdentifyAt(const File& directory, const std::string& directory_path,
+                                        const std::string& name);
 
 // Up to `size` bytes at `offset`; fewer at the end of the file.
 absl::StatusOr<size_t> ReadAt(const File& file, std::string_view path, uint64_t offset, void* to, size_t size);

@@ -235,8 +235,8 @@ absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
 absl::Status ConsumerImpl::Seek(From from) {
   // What a Poll met stays pending when this fails: the consumer stays where it is.
   absl::Status pending = std::exchange(pending_, absl::OkStatus());
-  LIBBUS_RETURN_IF_ERROR(BeginCall());
-  auto sought = SeekTo(topic_->log(), from);
+  const absl::Status begun = BeginCall();
+  auto sought = begun.ok() ? SeekTo(topic_->log(), from) : begun;
   if (!sought.ok()) {
     pending_ = std::move(pending);
     return sought.status();

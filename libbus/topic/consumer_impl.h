@@ -40,7 +40,7 @@ class ConsumerImpl {
   std::optional<Waiter::Sleep> PrepareSleep();
   void AfterSleep(bool woken);
   Waiter& waiter() { return waiter_; }
-  int64_t Patience() { return waiter_.Patience(reader_); }
+  int64_t Patience() { return BeyondLimit() ? waiter_.PatienceForSync() : waiter_.Patience(reader_); }
   absl::Status& status() { return status_; }
 
   absl::Status Commit();

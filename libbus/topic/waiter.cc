@@ -174,6 +174,8 @@ int64_t Waiter::Patience(const log::Reader& reader) {
   return std::clamp(look_at_ - now, int64_t{0}, longest_sleep_);
 }
 
+int64_t Waiter::PatienceForSync() { return Seam::Bound(kLastBound); }
+
 std::optional<int64_t> Waiter::spin() const {
   if (wait_ == libbus::Wait::kSpin) return std::nullopt;
   return wait_ == libbus::Wait::kPark ? 0 : spin_;

@@ -52,6 +52,7 @@ class Waiter {
   absl::Status LookWhereDue(log::Reader& reader, bool woken);
   // The longest sleep, ns.
   int64_t Patience(const log::Reader& reader);
+  static int64_t PatienceForSync();
   // ns; nothing: polls for ever; zero: does not poll.
   std::optional<int64_t> spin() const;
   bool TakeInterrupt() { return interrupted_.Take(); }
@@ -87,7 +88,7 @@ class Waiter {
   int64_t look_at_ = 0;
   int64_t bound_ = 0;
   int64_t longest_sleep_ = 0;  // as the last PrepareSleep has it, ns
-  int64_t sync_look_at_ = 0;  // when LookForSync has something to do next
+  int64_t sync_look_at_ = 0;   // when LookForSync has something to do next
 };
 
 }  // namespace libbus::internal

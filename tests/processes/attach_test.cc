@@ -20,8 +20,15 @@ using platform::seam_control;
 
 constexpr TrafficOptions kTraffic = {.segment_size = 4096};
 
+absl::StatusOr<log::Control> OpenControl(const std::string& path) {
+  const std::string topic = path + "/" + kTopic;
+  const auto directory = platform::OpenDirectory(topic);
+  if (!directory.ok()) return directory.status();
+  return log::Control::Open(*directory, topic, false);
+}
+
 format::ControlState StateOf(const std::string& path) {
-  const auto control = log::Control::Open(path + "/" + kTopic, false);
+  const auto control = OpenControl(path);
   EXPECT_TRUE(control.ok()) << control.status();
   const auto record = control->ReadRecord();
   EXPECT_TRUE(record.has_value());
@@ -29,7 +36,7 @@ format::ControlState StateOf(const std::string& path) {
 }
 
 uint64_t AttachPidOf(const std::string& path) {
-  const auto control = log::Control::Open(path + "/" + kTopic, false);
+  const auto control = OpenControl(path);
   return control.ok() ? control->attach_pid().Read() : 0;
 }
 

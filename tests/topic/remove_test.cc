@@ -143,6 +143,52 @@ TEST_F(RemoveTest, ANewOneOfTheNameIsAnother) {
   EXPECT_EQ(ReadAll(*made), std::vector<std::string>(200, "of the new one"));
 }
 
+// In `cursors/` others may put what they like: it is not followed, and keeps nothing else on the disk.
+TEST_F(RemoveTest, WhatOthersPutThereIsNotFollowed) {
+  topic_ = absl::UnknownError("closed");
+  const std::string outside = scratch_ / "outside";
+  std::filesystem::create_directory(outside);
+  WriteFile(outside + "/kept", "kept");
+  std::filesystem::create_directories(Path("cursors/a/b"));
+  std::filesystem::create_directory_symlink(outside, Path("cursors/link"));
+  std::filesystem::create_directory_symlink(outside, Path("cursors/a/link"));
+  WriteFile(Path("cursors/a/b/file"), "x");
+  ASSERT_TRUE(Succeeds(Remove()));
+  EXPECT_EQ(FilesOfBus(), std::vector<std::string>({"bus"}));
+  EXPECT_EQ(ReadFile(outside + "/kept"), "kept");
+}
+
+TEST_F(RemoveTest, WhatCannotBeRemovedKeepsNothingElse) {
+  topic_ = absl::UnknownError("closed");
+  std::string deep = Path("cursors");
+  for (int i = 0; i < 8; ++i) deep += "/d";
+  std::filesystem::create_directories(deep);
+  const absl::Status removed = Remove();
+  EXPECT_NE(std::string(removed.message()).find(".removed-topic-"), std::string::npos) << removed;
+  EXPECT_TRUE(bus_handle_->ListTopics()->empty());
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(bus_)) {
+    EXPECT_TRUE(entry.is_directory() || entry.path().filename() == "bus") << entry.path();
+  }
+}
+
+// A topic in the making is left to its maker.
+TEST_F(RemoveTest, ManyMakersDoNotRemoveEachOthersTopics) {
+  topic_ = absl::UnknownError("closed");
+  std::vector<Child> makers;
+  for (int maker = 0; maker < 4; ++maker) {
+    makers.emplace_back([this, maker] {
+      auto bus = Bus::Open(bus_, {.background = false});
+      for (int i = 0; i < 25; ++i) {
+        auto topic = bus->OpenTopic("m" + std::to_string(maker) + "-" + std::to_string(i),
+                                    {.create_new = true, .segment_size = 4096});
+        if (!topic.ok() || !topic->NewProducer()->Publish("x").ok()) return 1;
+      }
+      return 0;
+    });
+  }
+  for (Child& maker : makers) EXPECT_EQ(maker.Join(), 0);
+}
+
 // What a remover that died left is removed with the next topic.
 TEST_F(RemoveTest, LeftoversGo) {
   topic_ = absl::UnknownError("closed");

@@ -172,6 +172,19 @@ TEST_F(WaitAnyTest, ASyncWakesWhoReadsWhatIsDurable) {
   EXPECT_EQ(NextOf(1), "durable soon");
 }
 
+// One who waits for a sync that does not come sleeps, and does not go round and round.
+TEST_F(WaitAnyTest, WhoReadsWhatIsDurableSleeps) {
+  seam_control.pretend_durable = true;
+  Open(1, {.wait = Wait::kPark, .limit = Limit::kDurable});
+  ASSERT_TRUE(Succeeds(producers_[0].Publish("not yet")));
+  const uint64_t sleeps = seam_control.sleeps;
+  const uint64_t looks = seam_control.points;
+  EXPECT_TRUE(Fails(WaitAny(all_, absl::Milliseconds(300)), StatusCode::kDeadlineExceeded));
+  EXPECT_GE(seam_control.sleeps, sleeps + 1);
+  EXPECT_LE(seam_control.sleeps, sleeps + 50);
+  EXPECT_LE(seam_control.points, looks + 500);
+}
+
 TEST_F(WaitAnyTest, AnInterruptOfOneEndsTheWait) {
   Open(3);
   WhenAsleep([this] { consumers_[1]->Interrupt(); });
