@@ -62,17 +62,19 @@ absl::StatusOr<Copies> ReadCopies(const Log& log, const File& file, const std::s
                                                                   &copies.copy[i], sizeof(CursorRecord)));
       if (size < sizeof(CursorRecord)) return absl::DataLossError(fmt::format("{}: this cursor is truncated", path));
     }
-    if (const auto holding = format::HoldingCopy(log.uuid(), copies.copy)) {
-      copies.holding = *holding;
-      return copies;
-    }
+    const auto holding = format::HoldingCopy(log.uuid(), copies.copy);
+    if (!holding) continue;
+    copies.holding = *holding;
+    // One that does not verify is perhaps being written just now: the other may be far behind.
+    const CursorRecord& other = copies.copy[1 - *holding];
+    if (format::IsValid(log.uuid(), other) || other.counter == 0 || tries + 1 == kTries) return copies;
   }
   return absl::DataLossError(fmt::format("{}: this cursor is damaged: neither of its copies verifies", path));
 }
 
 // A sequence of another epoch counts otherwise: what a recovery sealed off is not in it.
 CursorPlace PlaceOf(const CursorRecord& record, uint32_t epoch) {
-  CursorPlace place{record.position};
+  CursorPlace place{record.position, std::nullopt, record.epoch};
   if (record.sequence != format::kUnknownSequence && record.epoch == epoch) place.sequence = record.sequence;
   return place;
 }
@@ -169,7 +171,12 @@ absl::StatusOr<CursorContent> ReadCursor(const Log& log, const CursorDirectory& 
 }
 
 CursorFile::CursorFile(const Log& log, std::string path, CursorLock lock, File file)
-    : uuid_(log.uuid()), path_(std::move(path)), lock_(std::move(lock)), file_(std::move(file)), epoch_(EpochOf(log)) {}
+    : uuid_(log.uuid()),
+      path_(std::move(path)),
+      turn_every_(log.options().segment_size),
+      lock_(std::move(lock)),
+      file_(std::move(file)),
+      epoch_(EpochOf(log)) {}
 
 absl::StatusOr<CursorFile> CursorFile::Take(const Log& log, const std::string& name, const Start& start) {
   LIBBUS_ASSIGN_OR_RETURN(const CursorDirectory directory, CursorDirectory::Ensure(log));
@@ -189,6 +196,7 @@ absl::StatusOr<CursorFile> CursorFile::Take(const Log& log, const std::string& n
   cursor.content_ = ContentOf(log.uuid(), whole->first, cursor.epoch_, whole->second);
   cursor.counter_ = holding.counter;
   cursor.base_ = whole->first.holding;
+  cursor.based_at_ = holding.position;
   LIBBUS_RETURN_IF_ERROR(cursor.Settle(holding));
   return cursor;
 }
@@ -216,9 +224,11 @@ absl::Status CursorFile::Commit(const CursorPlace& place, bool durable) {
   counter_ = record.counter;
   content_.place = place;
   content_.time = record.time;
-  if (!durable) return absl::OkStatus();
+  // The base holds back what retention may delete: it follows, if slowly.
+  if (!durable && place.position - std::min(place.position, based_at_) < turn_every_) return absl::OkStatus();
   LIBBUS_RETURN_IF_ERROR(platform::SyncData(file_, path_));
   base_ = other;
+  based_at_ = place.position;
   return absl::OkStatus();
 }
 
@@ -233,9 +243,13 @@ absl::Status MoveCursor(const Log& log, const std::string& name, const CursorPla
 absl::Status RemoveCursor(const Log& log, const std::string& name) {
   LIBBUS_ASSIGN_OR_RETURN(const CursorDirectory directory, CursorDirectory::Ensure(log));
   LIBBUS_RETURN_IF_ERROR(CheckIsThere(log, directory, name));
-  LIBBUS_ASSIGN_OR_RETURN(const CursorLock lock, CursorLock::Take(log, directory, name));
+  const auto lock = CursorLock::Take(log, directory, name);
+  // The topic's owner cannot see whether another user's cursor is held, and may remove it all the same: its holder is
+  // told at his next commit.
+  const bool not_ours = absl::IsPermissionDenied(lock.status());
+  if (!lock.ok() && !not_ours) return lock.status();
   LIBBUS_RETURN_IF_ERROR(directory.SayWhose(directory.Remove(name), name));
-  LIBBUS_RETURN_IF_ERROR(lock.Remove(directory));
+  LIBBUS_RETURN_IF_ERROR(CursorLock::RemoveFile(directory, name));
   return directory.Sync();
 }
 

@@ -5,7 +5,8 @@
 // The file holds two copies of what was committed, each in a page of its own, with a counter and a checksum. One of
 // them is the base: known to be on stable storage. A commit raises the counter and is written to the other one, always;
 // only after an fdatasync has said that it is on the disk does that one become the base. So between two syncs the base
-// is not written, whatever is torn in the other.
+// is not written, whatever is torn in the other. Commits are synced when asked, and once for each segment's worth of
+// log: what may come back after a power loss is kept from retention.
 //
 // Died after                        the process was killed          the power went
 //   the file was made                 it is there, whole and on disk, or not at all (no name before it is synced)
@@ -42,6 +43,7 @@ namespace libbus::log {
 struct CursorPlace {
   uint64_t position = 0;                  // where the next record will be read
   std::optional<uint64_t> sequence = {};  // its ordinal, where it is known
+  uint32_t epoch = 0;                     // in which it was committed, by who has read it from a file
 };
 
 // What a cursor file says.
@@ -80,12 +82,14 @@ class CursorFile {
 
   format::Uuid uuid_;
   std::string path_;
+  uint64_t turn_every_;  // bytes of the log: so often a commit is synced unasked
   CursorLock lock_;
   platform::File file_;
   CursorContent content_;
-  uint64_t counter_ = 0;  // of the last commit
-  uint32_t epoch_ = 0;    // when it was taken
-  int base_ = 0;          // the copy that is known to be on disk
+  uint64_t counter_ = 0;   // of the last commit
+  uint32_t epoch_ = 0;     // when it was taken
+  int base_ = 0;           // the copy that is known to be on disk
+  uint64_t based_at_ = 0;  // its position
 };
 
 // Puts a cursor that nobody holds elsewhere, durably; one that cannot be read is made anew. NOT_FOUND: there is none.

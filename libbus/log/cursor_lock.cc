@@ -99,13 +99,15 @@ absl::StatusOr<CursorLock> CursorLock::Take(const Log& log, const CursorDirector
     if (!taken) return HeldBy(log, directory, name);
     if (!StillNamed(*lock, directory, name)) continue;
     Introduce(log, *lock);
-    return CursorLock(*std::move(lock), name);
+    return CursorLock(*std::move(lock));
   }
   return absl::UnavailableError(
       fmt::format("{}: removed again and again: try later", directory.PathOf(LockName(name))));
 }
 
-absl::Status CursorLock::Remove(const CursorDirectory& directory) const { return directory.Remove(LockName(name_)); }
+absl::Status CursorLock::RemoveFile(const CursorDirectory& directory, const std::string& name) {
+  return directory.SayWhose(directory.Remove(LockName(name)), name);
+}
 
 std::optional<CursorHolder> FindCursorHolder(const CursorDirectory& directory, const std::string& name) {
   const auto probe = OpenLock(directory, name);

@@ -37,14 +37,13 @@ class CursorLock {
   // PERMISSION_DENIED: it is another user's.
   static absl::StatusOr<CursorLock> Take(const Log& log, const CursorDirectory& directory, const std::string& name);
 
-  // The cursor is removed: so is its lock.
-  absl::Status Remove(const CursorDirectory& directory) const;
+  // The cursor was removed: so is its lock.
+  static absl::Status RemoveFile(const CursorDirectory& directory, const std::string& name);
 
  private:
-  CursorLock(platform::LockFile lock, std::string name) : lock_(std::move(lock)), name_(std::move(name)) {}
+  explicit CursorLock(platform::LockFile lock) : lock_(std::move(lock)) {}
 
   platform::LockFile lock_;
-  std::string name_;
 };
 
 // Who holds the cursor now. Nothing: nobody, or it cannot be known because the lock is another user's.

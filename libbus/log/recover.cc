@@ -106,8 +106,8 @@ absl::Status NoteFirst(Log& log, ControlRecord& record) {
 }
 
 // True if a second look at what was kept finds all of it again.
-absl::StatusOr<bool> StillThere(Log& log, const RecoveryInput& input, const RecoveryPlan& plan) {
-  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan again, PlanRecovery(log, input));
+absl::StatusOr<bool> StillThere(Log& log, const RecoveryPlan& plan) {
+  LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan again, PlanRecovery(log, plan.input));
   return again.records.count >= plan.records.count && again.records.bytes >= plan.records.bytes &&
          again.rotten.bytes <= plan.rotten.bytes && again.skipped.bytes <= plan.skipped.bytes;
 }
@@ -115,7 +115,7 @@ absl::StatusOr<bool> StillThere(Log& log, const RecoveryInput& input, const Reco
 // Everything that was kept, from D's segment on. First every page is made dirty, so that none is dropped; then it is
 // read once more, because one may have been dropped since the walk, unwritten. What the walk found rotten is a gap for
 // ever, and no longer a sign that the disk is failing.
-absl::Status SyncKept(Log& log, const RecoveryInput& input, const RecoveryPlan& plan) {
+absl::Status SyncKept(Log& log, const RecoveryPlan& plan) {
   LIBBUS_RETURN_IF_ERROR(CheckSyncFailed(log));
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
   std::vector<SegmentPtr> kept;
@@ -125,7 +125,7 @@ absl::Status SyncKept(Log& log, const RecoveryInput& input, const RecoveryPlan& 
     TouchPages(*segment, segment->first(), std::min(segment->end(), plan.tail));
     kept.push_back(std::move(segment));
   }
-  LIBBUS_ASSIGN_OR_RETURN(const bool still_there, StillThere(log, input, plan));
+  LIBBUS_ASSIGN_OR_RETURN(const bool still_there, StillThere(log, plan));
   if (!still_there) return MarkSyncFailed(log, plan.from, 0);
   for (const SegmentPtr& segment : kept) {
     const uint64_t to = std::min(segment->end(), plan.tail);
@@ -174,7 +174,9 @@ absl::StatusOr<RecoveryPlan> PlanCleanCopy(Log& log, const ControlRecord& record
   LIBBUS_ASSIGN_OR_RETURN(const bool nothing_behind, NothingBehind(log, plan.tail));
   const bool damaged = plan.rotten.count + plan.skipped.count + plan.dead.count > 0 || plan.seals_log();
   if (!damaged && nothing_behind && plan.tail == record.tail) return plan;
-  return PlanRecovery(log, {.cause = format::kEndCopied});
+  // Closed in order, and with all its segments: what does not verify has rotted, or the copy has torn it.
+  const bool all_there = nothing_behind && plan.tail == record.tail;
+  return PlanRecovery(log, {.cause = format::kEndCopied, .untorn = all_there ? record.tail : 0});
 }
 
 absl::Status WriteOpen(Log& log, ControlRecord& record, uint64_t tail, uint64_t durable) {
@@ -222,7 +224,7 @@ absl::StatusOr<RecoveryPlan> RecoverAlone(Log& log, const std::optional<ControlR
   if (options.repair) LIBBUS_RETURN_IF_ERROR(RewriteFailed(log));
   // In place this is left to the next sync, which does not pass by what is rotten, unless somebody asked for repair.
   const bool syncs = plan.seals_log() || options.repair || clean_copy;
-  const bool kept = syncs && SyncKept(log, clean_copy && !plan.seals_log() ? RecoveryInput{} : input, plan).ok();
+  const bool kept = syncs && SyncKept(log, plan).ok();
   LIBBUS_RETURN_IF_ERROR(WriteOpen(log, *next, plan.tail, kept ? plan.tail : plan.durable));
   return plan;
 }

@@ -30,6 +30,7 @@ class RecoveryWalk {
     LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log_.any().ListBases());
     LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr newest, log_.any().Open(bases.back()));
     end_ = newest->end();
+    plan_.input = input_;
     plan_.cause = input_.cause;
     plan_.from = place_.segment->base();
     plan_.durable = input_.durable;
@@ -57,6 +58,7 @@ class RecoveryWalk {
     // The files end before what they held once: a new one in the place of a lost one would use its positions again.
     if (standing == Standing::kEndUnlinked && input_.reached() > place_.segment->end()) return Trust::kNone;
     if (place_.position < input_.durable) return Trust::kDurable;
+    if (standing == Standing::kBatchTorn && place_.position < input_.untorn) return Trust::kDurable;
     if (input_.cause != 0) return Trust::kNone;
     return place_.position < input_.known_tail ? Trust::kMet : Trust::kContinuity;
   }

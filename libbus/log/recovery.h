@@ -42,6 +42,8 @@ struct RecoveryInput {
   uint64_t watched = 0;     // what the live words call D: believed if the walk finds a word starting there
   uint64_t known_tail = 0;  // of the live words: no word before it was FREE
   uint8_t cause = 0;        // 0: continuity; else the kEnd... cause with which the log is sealed
+  // No power loss has torn what lies below: a batch there of which something does not verify has rotted. At least D.
+  uint64_t untorn = 0;
 
   // Something has stood at least up to here: no position before it may be used again.
   uint64_t reached() const { return cause == 0 ? std::max({durable, watched, known_tail}) : durable; }
@@ -61,6 +63,7 @@ struct Tally {
 
 // What a walk from D's segment to T met. The tallies add up to all bytes of the segments that were walked.
 struct RecoveryPlan {
+  RecoveryInput input;   // with which it was made
   uint8_t cause = 0;     // as given; kEndDamage if something else had to be sealed
   uint64_t from = 0;     // the first byte looked at: the base of D's segment
   uint64_t tail = 0;     // where the next record goes

@@ -118,16 +118,24 @@ absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOption
   return Acknowledge(position, options.durable);
 }
 
+namespace {
+
+// It is published, and must not be published again: every reason why no sync can be had says so by one code.
+absl::Status NotAcknowledged(uint64_t position, const absl::Status& why) {
+  const bool gone = absl::IsNotFound(why) || absl::IsFailedPrecondition(why);
+  return absl::Status(gone ? absl::StatusCode::kUnavailable : why.code(),
+                      fmt::format("the record at {} is published, but not known to be durable: {}", position,
+                                  std::string_view(why.message().data(), why.message().size())));
+}
+
+}  // namespace
+
 absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durable) {
   if (durable || sync_each_) {
     // Behind the commit and a full fence (TicketWord::Read).
     const absl::Status status =
         topic_->WaitTicket(log::TakeTicket(topic_->log()), TopicImpl::kNoLimit, absl::InfiniteDuration());
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          fmt::format("the record at {} is published, but not known to be durable: {}", position,
-                                      std::string_view(status.message().data(), status.message().size())));
-    }
+    if (!status.ok()) return NotAcknowledged(position, status);
   } else if (sync_inside_) {
     topic_->SyncAsPublished(appender_.position());
   }

@@ -38,8 +38,28 @@ absl::StatusOr<std::optional<uint64_t>> EndOf(log::Log& log, const std::optional
   return std::optional(reader.position());
 }
 
+namespace {
+
+// A log that was copied while it lived may be behind cursors that were copied after it, and goes on from where it ends:
+// at a position behind that, something else stands by now than what the cursor meant.
+bool IsOfTheOriginal(const log::Log& log, const log::CursorPlace& place) {
+  const auto record = log.control().ReadRecord();
+  if (!record) return false;
+  return std::any_of(record->epochs, record->epochs + record->epoch_entries, [&](const format::EpochEntry& entry) {
+    return entry.cause == format::kEndCopied && place.epoch < entry.number && place.position > entry.to;
+  });
+}
+
+absl::StatusOr<log::Reader> SeekToPlace(log::Log& log, const log::CursorPlace& place) {
+  if (!IsOfTheOriginal(log, place)) return log::SeekPosition(log, log.readable(), place.position);
+  return absl::OutOfRangeError(
+      fmt::format("{}: position {} is beyond what was there when the topic was copied", log.path(), place.position));
+}
+
+}  // namespace
+
 absl::StatusOr<log::Reader> SeekToCursor(TopicImpl& topic, const std::string& name, const log::CursorPlace& place) {
-  auto reader = log::SeekPosition(topic.log(), topic.log().readable(), place.position);
+  auto reader = SeekToPlace(topic.log(), place);
   if (!reader.ok()) {
     const bool range = absl::IsOutOfRange(reader.status()) || absl::IsInvalidArgument(reader.status());
     // Nobody has decided yet what of the log counts.

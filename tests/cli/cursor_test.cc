@@ -127,5 +127,16 @@ TEST_F(CursorCommandTest, ADamagedOneIsToldAndMended) {
   EXPECT_NE(Out({"info", "t"}).find("cursors        1"), std::string::npos);
 }
 
+// What was lost is told each time, until somebody moves the cursor: it was not printed.
+TEST_F(CursorCommandTest, StopsAtTheSameLossAgain) {
+  Patch(SegmentPath(), 96 + 24, "T");
+  for (const char* printed : {"one\n", "", ""}) {
+    const Result result = Run({"cat", "t", "--gaps", "error", "--cursor", "c", "--commit"});
+    EXPECT_EQ(result.out, printed);
+    EXPECT_EQ(result.code, 3) << result.err;
+  }
+  EXPECT_EQ(Run({"cat", "t", "--cursor", "c", "--commit"}).out, "three\n");
+}
+
 }  // namespace
 }  // namespace libbus::test

@@ -146,6 +146,23 @@ TEST_F(BatchRecovery, ARottenTableIsOneGapOfDamage) {
   }
 }
 
+// A copy of a topic that was closed in order: D is not believed, and yet nothing can have torn it.
+TEST_F(BatchRecovery, AClosedCopyLosesTheRottenRecordAlone) {
+  Publish(false);
+  ASSERT_TRUE(Succeeds(Make()));  // and closed again
+  std::filesystem::copy(bus_, scratch_ / "copy", std::filesystem::copy_options::recursive);
+  std::filesystem::rename(bus_, scratch_ / "original");
+  std::filesystem::rename(scratch_ / "copy", bus_);
+  std::filesystem::permissions(bus_, std::filesystem::perms::owner_all);
+  Rot(kFirst + kRecord + 24);
+  const auto report = RecoverTopic(bus_, "t", {.apply = true});
+  ASSERT_TRUE(Succeeds(report));
+  EXPECT_TRUE(report->adopts);
+  EXPECT_EQ(report->torn.count, 0u);
+  EXPECT_EQ(report->rotten.count, 1u);
+  EXPECT_EQ(ReadAll().texts, (Texts{"record1000", "record1001", "<damage>", "record1003", "record1004", "<copied>"}));
+}
+
 // Before a writer has been there a reader gets nothing of it.
 TEST_F(BatchRecovery, AReaderBeforeTheRecoveryGetsNothingOfIt) {
   Publish(false);

@@ -13,6 +13,7 @@
 
 #include "libbus/bus.h"
 #include "libbus/log/cursor_file.h"
+#include "libbus/log/cursors.h"
 #include "libbus/log/log.h"
 #include "tests/seam/seam.h"
 #include "tests/topic/fixture.h"
@@ -285,6 +286,47 @@ TEST_F(CursorTest, DurableCommitsSyncAndOthersDoNot) {
 }
 
 // --- what contradicts ------------------------------------------------------------------------------------------------
+
+// What is not asked to be durable becomes so now and then: what a power loss could bring back is kept from retention.
+TEST_F(CursorTest, OthersAreSyncedOnceASegment) {
+  Publish(400);  // in four segments
+  auto consumer = Take();
+  ASSERT_TRUE(Succeeds(consumer));
+  const uint64_t before = seam_control.data_syncs;
+  for (int i = 0; i < 400; ++i) {
+    Next(*consumer);
+    ASSERT_TRUE(Succeeds(consumer->Commit()));
+  }
+  EXPECT_EQ(seam_control.data_syncs, before + 3);
+  const auto lowest = log::LowestNeeded(*log::Log::Open(bus_ + "/t", false).value());
+  ASSERT_TRUE(Succeeds(lowest));
+  EXPECT_GE(**lowest + 2 * 4096, consumer->position().offset);
+}
+
+// A bus is copied while it lives, its cursors last: the copy goes on from before where they stand.
+TEST_F(CursorTest, OfTheOriginalDoesNotMisleadACopy) {
+  Publish(50);
+  const std::string copy = scratch_ / "copy";
+  std::filesystem::copy(bus_, copy, std::filesystem::copy_options::recursive);
+  Publish(200);
+  {
+    auto consumer = Take();
+    ASSERT_TRUE(Succeeds(consumer));
+    for (int i = 0; i < 250; ++i) Next(*consumer);
+    ASSERT_TRUE(Succeeds(consumer->Commit()));
+  }
+  std::filesystem::copy(Path("cursors"), copy + "/t/cursors",
+                        std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::permissions(copy, std::filesystem::perms::owner_all);
+  ASSERT_TRUE(Succeeds(RecoverTopic(copy, "t", {.apply = true})));
+  auto adopted = OpenTopic(copy);
+  ASSERT_TRUE(Succeeds(adopted));
+  auto producer = adopted->NewProducer();
+  for (int i = 0; i < 400; ++i) ASSERT_TRUE(Succeeds(producer->Publish(Number(0))));
+  EXPECT_TRUE(Fails(adopted->NewConsumer({.cursor = "c"}), StatusCode::kOutOfRange, "when the topic was copied"));
+  ASSERT_TRUE(Succeeds(adopted->SeekCursor("c", From::Start())));
+  EXPECT_TRUE(Succeeds(adopted->NewConsumer({.cursor = "c"})));
+}
 
 TEST_F(CursorTest, OptionsThatContradict) {
   EXPECT_TRUE(Fails(Take({.cursor = "a/b"}), StatusCode::kInvalidArgument, "cursor name \"a/b\""));

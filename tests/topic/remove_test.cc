@@ -118,7 +118,8 @@ TEST_F(RemoveTest, NothingIsDurableInIt) {
   auto producer = topic->NewProducer();
   ASSERT_TRUE(Succeeds(producer->Publish("kept", {.durable = true})));
   ASSERT_TRUE(Succeeds(Remove()));
-  EXPECT_TRUE(Fails(producer->Publish("gone", {.durable = true}), StatusCode::kNotFound));
+  EXPECT_TRUE(
+      Fails(producer->Publish("gone", {.durable = true}), StatusCode::kUnavailable, "removed while it was open"));
 }
 
 TEST_F(RemoveTest, ANewOneOfTheNameIsAnother) {

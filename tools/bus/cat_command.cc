@@ -60,6 +60,7 @@ class Cat {
   uint64_t records_ = 0;
   uint64_t losses_ = 0;
   uint64_t uncommitted_ = 0;
+  libbus::Position printed_;  // behind the last record
   bool stopped_ = false;
 };
 
@@ -112,7 +113,8 @@ absl::Status Cat::Settle(libbus::Consumer& consumer) {
   if (!Stdout().Flush()) return absl::CancelledError("stdout: nobody reads it");
   if (!options_.commit || uncommitted_ == 0) return absl::OkStatus();
   uncommitted_ = 0;
-  return consumer.Commit();
+  // Not all that was handed out: an error (--gaps error) was not printed, and comes again.
+  return consumer.Commit(printed_);
 }
 
 // What is at hand is printed before there is a wait.
@@ -132,6 +134,7 @@ absl::Status Cat::Loop(libbus::Consumer& consumer) {
     const auto record = Next(consumer);
     if (!record.ok()) return record.status();
     ++uncommitted_;
+    printed_ = record->next_position();
     Print(*record);
   }
   return absl::OkStatus();
