@@ -36,7 +36,7 @@ TEST_F(InfoTest, ATopicItsSegmentsAndSlots) {
   Put(second, kTestSegmentSize);
   Put(SegmentBytes(uuid_, 2 * kTestSegmentSize), 2 * kTestSegmentSize);
   PutControl(format::ControlState::kOpen, 64);
-  format::Slot slot = {.floor = 64, .keep_alive = 0, .pid = 4711, .since = 1, .name = {}, .reserved = 0};
+  format::Slot slot = {.floor = 64, .keep_alive = 0, .pid = 4711, .since = 1, .name = {}, .fences = 0};
   memcpy(slot.name, "loader", 6);
   Patch(TopicPath("control"), format::kSlotsOffset + 3 * sizeof(slot),
         std::string_view(reinterpret_cast<const char*>(&slot), sizeof(slot)));
@@ -61,7 +61,7 @@ TEST_F(InfoTest, ATopicItsSegmentsAndSlots) {
 
 TEST_F(InfoTest, WhoHoldsTheLockOfASlotIsAlive) {
   Put(SegmentBytes(uuid_, 0), 0);
-  format::Slot slot = {.floor = 0, .keep_alive = 0, .pid = 1, .since = 1, .name = {}, .reserved = 0};
+  format::Slot slot = {.floor = 0, .keep_alive = 0, .pid = 1, .since = 1, .name = {}, .fences = 0};
   Patch(TopicPath("control"), format::kSlotsOffset + sizeof(slot),
         std::string_view(reinterpret_cast<const char*>(&slot), sizeof(slot)));
   const auto holder = platform::LockFile::Open(TopicPath("locks"));
