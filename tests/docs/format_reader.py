@@ -4,6 +4,7 @@
   format_reader.py topic DIR     every record and gap of BUS/TOPIC, one JSON object a line
   format_reader.py segment FILE  the same for one segment file on its own
   format_reader.py control DIR   what BUS/TOPIC/control says
+  format_reader.py index DIR     what BUS/TOPIC/index says, and whether it may be used
   format_reader.py bus FILE      what BUS/bus says
   format_reader.py example PAGE  the same as `segment` for the hex example of docs/format.md
   format_reader.py hex FILE      a file in the form in which that example is printed
@@ -113,6 +114,7 @@ def read_control(directory):
     names = ("created", "segment_size", "claim_timeout", "locks_device", "locks_inode", "control_inode", "mode",
              "timestamps", "checksums", "sync_policy", "access")
     result = dict(zip(names, struct.unpack_from("<qQqQQQBBBBB", data, 32)), uuid=uuid.hex(), size=len(data))
+    result["retain_bytes"], result["retain_age"] = struct.unpack_from("<Qq", data, 96)
     copies = [control_record(data[at:at + 16384]) for at in (16384, 32768)]
     valid = [copy for copy in copies if copy]
     result["record"] = max(valid, key=lambda copy: copy["counter"]) if valid else None
@@ -381,12 +383,16 @@ def left(last, segment, following):
     return last, following if last["kind"] == "end" else None
 
 
+def kept_bases(directory, control):
+    bases = sorted(int(name[:20]) for name in os.listdir(directory) if re.fullmatch(r"\d{20}\.seg", name))
+    kept = max(control["record"]["first_position"], 64) - 64 if control["record"] else 0
+    return [base for base in bases if base >= kept] or bases
+
+
 def read_topic(directory):
     control = read_control(directory)
     uuid = bytes.fromhex(control["uuid"])
-    bases = sorted(int(name[:20]) for name in os.listdir(directory) if re.fullmatch(r"\d{20}\.seg", name))
-    kept = max(control["record"]["first_position"], 64) - 64 if control["record"] else 0
-    bases = [base for base in bases if base >= kept] or bases
+    bases = kept_bases(directory, control)
     if not bases:
         raise Damage(f"{directory}: no segment")
     segment = read_segment(os.path.join(directory, f"{bases[0]:020d}.seg"), uuid)
@@ -413,6 +419,52 @@ def read_topic(directory):
         segment = onward
     if sealed:
         yield sealed[0]
+
+
+# --- the index -------------------------------------------------------------------------------------------------------
+
+def leads_to_a_word(directory, uuid, bases, position):
+    """A DATA word with a right checksum, or a GAP word, stands at `position` in the log."""
+    base = max((base for base in bases if base < position), default=None)
+    if base is None or position % 8:
+        return False
+    segment = read_segment(os.path.join(directory, f"{base:020d}.seg"), uuid)
+    if not segment.first() <= position <= segment.end() - 8:
+        return False
+    try:
+        state = judge(segment, position)
+        if state == DATA:
+            start_of(segment, position)
+    except Damage:
+        return False
+    return state in (DATA, GAP)
+
+
+def start_of(segment, position):
+    """Checks what the checksum at `position` covers: a record, or the table of a batch."""
+    word = segment.word_at(position)
+    (table_of if word >> 8 & 0x3F == BATCH else verified)(segment, position, word)
+
+
+def read_index(directory):
+    path = os.path.join(directory, "index")
+    control = read_control(directory)
+    uuid = bytes.fromhex(control["uuid"])
+    bases = kept_bases(directory, control)
+    with open(path, "rb") as file:
+        data = file.read()
+    _, of = file_header(data, b"libbusIX", 60, path)
+    (inode,) = struct.unpack_from("<Q", data, 32)
+    yield {"kind": "index", "entries": (len(data) - 64) // 32, "own": of == uuid and inode == os.stat(path).st_ino}
+    for ordinal in range((len(data) - 64) // 32):
+        entry = data[64 + 32 * ordinal:96 + 32 * ordinal]
+        position, sequence, before, _, checksum = struct.unpack("<QQqII", entry)
+        if checksum != crc32c(topic_seed(of), struct.pack("<Q", ordinal) + entry[:28]):
+            yield {"kind": "bad entry", "ordinal": ordinal}
+            continue
+        yield {"kind": "entry", "position": position, "sequence": sequence & (1 << 63) - 1,
+               "exact": sequence >> 63 == 0, "before": None if before == -1 << 63 else before,
+               "leads": leads_to_a_word(directory, uuid, bases, position)}
 
 
 # --- the example on the page -----------------------------------------------------------------------------------------
@@ -470,6 +522,8 @@ def items_of(mode, path):
         return walk(read_segment(path))
     if mode == "example":
         return walk(example(path))
+    if mode == "index":
+        return read_index(path)
     if mode == "control":
         return [read_control(path)]
     if mode == "bus":

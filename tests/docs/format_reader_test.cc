@@ -231,6 +231,75 @@ TEST_F(FormatReaderTest, ReadsWhatWasPublished) {
   EXPECT_NE(RunReader("control", TopicPath()).output.find("\"state\": \"clean\""), std::string::npos);
 }
 
+// What the page's reader has to say of an index whose entries are right: the sequence of what stands there, and the
+// highest timestamp of all that was ever published before it.
+std::string IndexLine(Consumer& consumer, uint64_t position, const std::vector<ExpectedRecord>& all) {
+  int64_t before = 0;
+  for (const ExpectedRecord& record : all) {
+    if (record.position < position) before = std::max(before, record.timestamp);
+  }
+  EXPECT_TRUE(consumer.Seek(From::At(Position{position})).ok());
+  auto view = consumer.Next(absl::ZeroDuration());
+  EXPECT_TRUE(view.ok()) << view.status();
+  const uint64_t sequence = view.ok() ? view->sequence().value_or(0) : 0;
+  return fmt::format(
+      "{{\"kind\": \"entry\", \"position\": {}, \"sequence\": {}, \"exact\": true, \"before\": {}, \"leads\": true}}\n",
+      position, sequence, before);
+}
+
+uint64_t NumberAfter(const std::string& text, const std::string& name) {
+  const size_t at = text.find(name);
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+TEST_F(FormatReaderTest, ReadsALogThatBeginsLateAndItsIndex) {
+  auto bus = Bus::Open(BusPath(), {.create = true, .background = false});
+  ASSERT_TRUE(bus.ok()) << bus.status();
+  auto topic = bus->OpenTopic("random", {.create = true, .segment_size = 8192, .retain_bytes = 1u << 30});
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  ASSERT_NO_FATAL_FAILURE(Fill(*topic, 600));
+  const absl::Status synced = topic->Sync();
+  ASSERT_TRUE(synced.ok() || absl::IsFailedPrecondition(synced)) << synced;  // not in memory, where nothing needs it
+  ASSERT_TRUE(topic->Maintain().ok());
+  const auto whole = RunReader("index", TopicPath());
+  const auto trimmed = topic->Trim(From::Sequence(250 + random_.Below(100)));
+  ASSERT_TRUE(trimmed.ok()) << trimmed.status();
+  ASSERT_GT(trimmed->segments, 0u);
+
+  const std::string control = RunReader("control", TopicPath()).output;
+  EXPECT_EQ(NumberAfter(control, "\"first_position\": "), trimmed->first.offset);
+  EXPECT_EQ(NumberAfter(control, "\"retain_bytes\": "), 1u << 30);
+  auto consumer = topic->NewConsumer({.gaps = Gaps::kAll});
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  auto view = consumer->Next(absl::ZeroDuration());
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->sequence(), NumberAfter(control, "\"first_sequence\": "));
+
+  // Entries for what was deleted lead nowhere, the others are as they were.
+  const auto index = RunReader("index", TopicPath());
+  EXPECT_EQ(index.exit_code, 0);
+  std::istringstream before(whole.output), after(index.output);
+  size_t kept = 0;
+  for (std::string was, is; std::getline(before, was) && std::getline(after, is);) {
+    const uint64_t position = NumberAfter(was, "\"position\": ");
+    const bool deleted = position != 0 && position < trimmed->first.offset;
+    ASSERT_EQ(is, deleted ? was.substr(0, was.rfind("true")) + "false}" : was);
+    if (position == 0 || deleted) continue;
+    EXPECT_EQ(is + "\n", IndexLine(*consumer, position, published_));
+    ++kept;
+  }
+  EXPECT_GT(kept, 0u) << whole.output;
+
+  const auto all = std::exchange(published_, {});
+  for (const ExpectedRecord& record : all) {
+    if (record.position >= trimmed->first.offset) published_.push_back(record);
+  }
+  const std::string expected = ExpectedJson(*topic);
+  const ReaderOutcome outcome = RunReader("topic", TopicPath());
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.output, expected);
+}
+
 // --- damage
 // -----------------------------------------------------------------------------------------------------------
 
