@@ -188,7 +188,7 @@ TEST_F(RetentionTest, DeletingAtRandomWhileOthersPublishAndRead) {
           std::fprintf(stderr, "%s\n", consumer->status().ToString().c_str());
           return 6;
         }
-        if (over->load() == 1) return before == 5999u ? 0 : 7;
+        if (over->load() == 1) return before.value_or(0) == 5999u ? 0 : 7;
       }
     });
   }
