@@ -49,7 +49,7 @@ TEST_F(SyncTest, APolicyIsKeptAndTold) {
     ExpectHas(Create(topic, given), "\"sync\":\"" + kept + "\"");
     ExpectHas(Out({"info", topic, "--json"}), "\"sync\":\"" + kept + "\"");
     ExpectHas(Out({"info", topic}), "sync           " + kept + "\n");
-    ExpectHas(Out({"topic", "ls", "--json"}), "{\"topic\":\"" + topic + "\",\"sync\":\"" + kept + "\",\"durable\":64}");
+    ExpectHas(Out({"topic", "ls", "--json"}), "{\"topic\":\"" + topic + "\",\"sync\":\"" + kept + "\",\"durable\":64,");
   }
   Out({"topic", "create", "plain"});
   ExpectHas(Out({"info", "plain", "--json"}), "\"sync\":\"none\"");

@@ -68,8 +68,6 @@ TEST(UnknownSettingTest, WhatLaterVersionsWriteIsNamed) {
       {"checksums", [](ControlHeader& h) { h.checksums = 1; }},
       {"sync", [](ControlHeader& h) { h.sync_policy = 4; }},
       {"access", [](ControlHeader& h) { h.access = 3; }},
-      {"retention", [](ControlHeader& h) { h.retain_bytes = 1; }},
-      {"retention", [](ControlHeader& h) { h.retain_age = 1; }},
   };
   for (const auto& [name, set] : settings) {
     ControlHeader header{};

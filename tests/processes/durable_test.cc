@@ -120,6 +120,8 @@ TEST_F(Durable, TheDeadAndTheStoppedHinderNobody) {
   const auto start = [&](int p) { return Child([&, p] { return Publish(*board, p, UINT64_MAX); }); };
   Child steady = start(0);
   Child stopped = start(1);
+  // Who is stopped while he attaches alone is waited for, and that is not what this is about.
+  ASSERT_TRUE(test::WaitUntil([&] { return board->last[0] > 0 && board->last[1] > 0; }));
   for (int round = 0; round < 40; ++round) {
     Child victim = start(2);
     const uint64_t before = board->last[0];

@@ -101,8 +101,6 @@ TEST_F(FilesTest, SettingsThatThisVersionDoesNotImplement) {
   expect("checksums", [](Header& header) { header.checksums = 1; });
   expect("sync policy", [](Header& header) { header.sync_policy = 4; });
   expect("access", [](Header& header) { header.access = 3; });
-  expect("retention", [](Header& header) { header.retain_bytes = 1; });
-  expect("retention", [](Header& header) { header.retain_age = 1; });
 }
 
 TEST_F(FilesTest, ADirectoryWithoutControlIsNoTopic) {
