@@ -192,6 +192,7 @@ absl::Status PublishNext(Producer& producer, Ledger& ledger, uint32_t lane_numbe
                          std::mt19937_64& random) {
   Lane& lane = ledger.lanes[lane_number];
   const uint64_t number = lane.next;
+  if (number == kNumbers) return absl::ResourceExhaustedError("the ledger: the lane has no more numbers");
   const size_t size = PickSize(options, random);
   Begin(lane, number);
   if (options.claims && random() % 5 == 0) return ClaimNext(producer, lane, lane_number, number, size, random);
