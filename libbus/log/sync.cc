@@ -262,13 +262,13 @@ absl::Status Syncer::UnderLock(const std::function<absl::Status()>& work, int64_
         return status;
       }
     }
-    const int64_t left = deadline - Seam::MonotonicNow();
-    if (left <= 0) {
+    const int64_t now = Seam::MonotonicNow();
+    if (now >= deadline) {
       return absl::DeadlineExceededError(
           fmt::format("{}: somebody else syncs, and goes on with it: try again", log_.path()));
     }
     Seam::FutexWait(log_.control().sync_event().futex(), static_cast<uint32_t>(event),
-                    std::min(left, Seam::Bound(kLook)), true);
+                    std::min(deadline - now, Seam::Bound(kLook)), true);
   }
 }
 
