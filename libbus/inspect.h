@@ -190,7 +190,7 @@ struct TopicInfo {
   std::optional<Position> failed_sync = {};  // where the oldest segment begins that could not be written to the disk
   std::vector<SegmentInfo> segments;
   std::vector<SlotInfo> slots;
-  uint64_t cursors = 0;  // how many there are, damaged ones included: see Topic::ListCursors
+  uint64_t cursors = 0;            // how many there are, damaged ones included: see Topic::ListCursors
   std::optional<IndexInfo> index;  // unset: there is none, or none that is used
 };
 
