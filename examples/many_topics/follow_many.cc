@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   }
   // Ctrl-C: an interrupt of any of them ends the wait.
   std::vector<libbus::Consumer*> open;
+  open.reserve(consumers.size());
   for (libbus::Consumer& consumer : consumers) open.push_back(&consumer);
   g_first = &consumers.front();
   std::signal(SIGINT, [](int) { g_first->Interrupt(); });

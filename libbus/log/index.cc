@@ -67,7 +67,7 @@ class IndexWriter {
     if (at_.place.position >= limit) return absl::OkStatus();
     const uint64_t end = limit - at_.place.position > budget ? at_.place.position + budget : limit;
     uint64_t next = last_ + kIndexStride;
-    const absl::Status walked = WalkUntil(log_, store_, end, at_, [&](const Counted& at, const Ahead& ahead) {
+    absl::Status walked = WalkUntil(log_, store_, end, at_, [&](const Counted& at, const Ahead& ahead) {
       if (at.place.position < next || !ahead.at_word) return false;
       next = at.place.position + kIndexStride;
       Add(at);
