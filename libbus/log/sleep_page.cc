@@ -49,7 +49,8 @@ absl::StatusOr<SleepPage> SleepPage::Open(const platform::File& directory, const
   SleepPage page;
   const absl::Status status = page.Map(directory, path, uuid, writable, bus_errors);
   if (status.ok()) return page;
-  if (writable) return status;
+  // Truncated once more since it was mended: that costs a writer his wake-ups, as if it happened later, and no more.
+  if (writable && !absl::IsDataLoss(status)) return status;
   page.own_ = std::shared_ptr<uint64_t[]>(new uint64_t[format::kPageSize / 8]());
   return page;
 }
