@@ -19,8 +19,8 @@ namespace libbus::log {
 
 class SleepPage {
  public:
-  // A writer (`writable`) finds the file whole or makes it so; NOT_FOUND: there is none. For a reader, and where somebody
-  // truncates it just then, there is no error: without the page one gets an object whose marks go nowhere.
+  // A writer (`writable`) finds the file whole or makes it so; NOT_FOUND: there is none. For a reader, and where
+  // somebody truncates it just then, there is no error: without the page one gets an object whose marks go nowhere.
   static absl::StatusOr<SleepPage> Open(const platform::File& directory, const std::string& path,
                                         const format::Uuid& uuid, bool writable,
                                         platform::BusErrors bus_errors = platform::BusErrors::kGuarded);
