@@ -8,6 +8,7 @@
 
 #include "tools/bus/commands.h"
 #include "tools/bus/output.h"
+#include "tools/bus/pager.h"
 #include "tools/bus/signals.h"
 #include "tools/bus/tool.h"
 
@@ -119,6 +120,8 @@ int ParseAndRun(int argc, char** argv) {
 // A reader that went away is no error; output that could not be written is.
 int WithOutput(int code) {
   Stdout().Flush();
+  const absl::Status paged = WaitForPager();
+  if (!paged.ok()) return Tool::Fail(paged);
   if (Stdout().closed()) return kOk;
   if (!Stdout().status().ok()) return Tool::Fail(Stdout().status());
   return Interrupted() ? kInterrupted : code;

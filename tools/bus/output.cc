@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "tools/bus/pager.h"
 #include "tools/bus/signals.h"
 
 namespace bustool {
@@ -38,6 +39,10 @@ bool Output::Flush() {
   }
   buffer_.erase(0, done);
   return buffer_.empty() && !closed_ && status_.ok();
+}
+
+void Output::Page() {
+  if (Flush()) StartPager();
 }
 
 Output& Stdout() {

@@ -16,6 +16,8 @@ class Output {
   // False: there is no sense in going on (closed, failed, or interrupted while it waited).
   bool Write(std::string_view bytes);
   bool Flush();
+  // What follows goes through a pager, if stdout is a terminal.
+  void Page();
 
   // The reader went away.
   bool closed() const { return closed_; }

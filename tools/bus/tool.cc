@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "tools/bus/progress.h"
+
 namespace bustool {
 namespace {
 
@@ -23,7 +25,10 @@ std::string OneLine(std::string_view text) {
   return out;
 }
 
-void Say(std::string_view text) { fmt::print(stderr, "bus: {}\n", OneLine(text)); }
+void Say(std::string_view text) {
+  Progress::Hide();
+  fmt::print(stderr, "bus: {}\n", OneLine(text));
+}
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
