@@ -19,7 +19,8 @@ using platform::Seam;
 
 absl::StatusOr<bool> IsCopy(Log& log, uint64_t base) {
   const std::string path = log.any().PathOf(base);
-  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, false));
+  LIBBUS_ASSIGN_OR_RETURN(const platform::File file,
+                          platform::OpenFileAt(log.directory(), log.path(), SegmentName(base), false));
   LIBBUS_ASSIGN_OR_RETURN(const format::SegmentHeader segment, log.any().ReadHeader(file, base));
   LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
   return identity.inode != segment.inode;

@@ -30,6 +30,11 @@ constexpr uint64_t kLongestWalk = uint64_t{8} << 20;
 // From this many entries on it is worth it to drop those that tell of deleted records.
 constexpr uint64_t kWorthDropping = 1024;
 
+// In the directory that this log has open, whatever its path leads to by now.
+absl::StatusOr<platform::File> OpenIndex(const Log& log, bool writable) {
+  return platform::OpenFileAt(log.directory(), log.path(), std::string(kName), writable);
+}
+
 uint64_t OffsetOf(uint64_t ordinal) { return sizeof(IndexHeader) + ordinal * sizeof(IndexEntry); }
 
 // What the entry says, if a word stands there that verifies.
@@ -88,7 +93,7 @@ class IndexWriter {
     if (last) at_ = last->at;
     last_ = at_.place.position;
     count_ = last ? last->ordinal + 1 : 0;
-    LIBBUS_ASSIGN_OR_RETURN(file_, platform::OpenFile(path_, true));
+    LIBBUS_ASSIGN_OR_RETURN(file_, OpenIndex(log_, true));
     LIBBUS_ASSIGN_OR_RETURN(const uint64_t size, platform::FileSize(file_, path_));
     return size == OffsetOf(count_) ? absl::OkStatus() : ShortenIndex(file_, path_, count_);
   }
@@ -145,7 +150,7 @@ void Mend(Log& log, uint64_t ordinal) {
   auto index = Index::Open(log);
   // Somebody may have been at it before the lock was had.
   if (!index.ok() || ordinal >= index->size() || index->At(ordinal)) return;
-  const auto file = platform::OpenFile(IndexPath(log), true);
+  const auto file = OpenIndex(log, true);
   if (file.ok()) (void)ShortenIndex(*file, IndexPath(log), ordinal);
 }
 
@@ -165,7 +170,7 @@ std::string IndexPath(const Log& log) { return log.path() + "/" + std::string(kN
 
 absl::StatusOr<Index> Index::Open(const Log& log) {
   const std::string path = IndexPath(log);
-  LIBBUS_ASSIGN_OR_RETURN(platform::File file, platform::OpenFile(path, false));
+  LIBBUS_ASSIGN_OR_RETURN(platform::File file, OpenIndex(log, false));
   LIBBUS_ASSIGN_OR_RETURN(const auto header, ReadFileHeader<IndexHeader>(file, path, format::kIndexMagic, "index"));
   LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
   if (header.header.uuid != log.uuid() || header.inode != identity.inode) {
@@ -240,7 +245,7 @@ absl::Status CutIndex(Log& log, uint64_t position) {
     if (error != 0 && error != ENOENT) return platform::ErrnoStatus(error, path, "cannot delete");
     return platform::SyncFile(log.directory(), log.path());
   }
-  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFile(path, true));
+  LIBBUS_ASSIGN_OR_RETURN(const platform::File file, OpenIndex(log, true));
   LIBBUS_RETURN_IF_ERROR(ShortenIndex(file, path, kept));
   return platform::SyncFile(file, path);
 }

@@ -140,7 +140,7 @@ absl::StatusOr<bool> NothingBehind(Log& log, uint64_t position) {
   for (const uint64_t base : bases) {
     if (base <= position) continue;
     LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr segment, log.any().Open(base));
-    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log.any().PathOf(base), *segment));
+    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log, *segment));
     LIBBUS_ASSIGN_OR_RETURN(const bool bytes, file.HasBytesFrom(segment->first()));
     if (bytes) return false;
   }

@@ -176,7 +176,7 @@ class RecoveryWalk {
     plan_.overhead += format::kSegmentHeaderSize;
     plan_.newest_epoch = std::max(plan_.newest_epoch, place_.segment->epoch());
     if (progress_) progress_(open_base_ - plan_.from, end_ - plan_.from);
-    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log_.any().PathOf(open_base_), *place_.segment));
+    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log_, *place_.segment));
     file_.emplace(std::move(file));
     return absl::OkStatus();
   }
@@ -222,7 +222,7 @@ class RecoveryWalk {
   absl::StatusOr<Rest> FollowSegment() {
     LIBBUS_ASSIGN_OR_RETURN(SegmentPtr next, NextSegment());
     if (next == nullptr) return Rest::kZeros;
-    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log_.any().PathOf(next->base()), *next));
+    LIBBUS_ASSIGN_OR_RETURN(SegmentFile file, SegmentFile::Open(log_, *next));
     LIBBUS_ASSIGN_OR_RETURN(const Word first, file.WordAt(next->first()));
     resume_ = {next, next->first()};
     return first.is_free() && next->cause() == 0 ? Rest::kZeros : Rest::kSegment;

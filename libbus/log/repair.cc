@@ -208,7 +208,7 @@ absl::Status RewriteFailed(Log& log) {
   if (oldest == 0) return absl::OkStatus();
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, log.writing().ListBases());
   for (const uint64_t base : bases) {
-    const bool marked = platform::IdentifyPath(log.path() + "/" + SyncFailedName(base)).ok();
+    const bool marked = platform::IdentifyAt(log.directory(), log.path(), SyncFailedName(base)).ok();
     if (marked || base + 1 == oldest) LIBBUS_RETURN_IF_ERROR(RewriteSegment(log, base));
   }
   log.control().sync_failed().Reset(0);

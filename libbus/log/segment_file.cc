@@ -15,9 +15,10 @@ constexpr uint64_t kWindow = uint64_t{1} << 20;
 
 }  // namespace
 
-absl::StatusOr<SegmentFile> SegmentFile::Open(const std::string& path, const Segment& segment) {
-  SegmentFile file(path, segment.base(), segment.end());
-  LIBBUS_ASSIGN_OR_RETURN(file.file_, platform::OpenFile(path, false));
+absl::StatusOr<SegmentFile> SegmentFile::Open(const Log& log, const Segment& segment) {
+  const std::string name = SegmentName(segment.base());
+  SegmentFile file(log.path() + "/" + name, segment.base(), segment.end());
+  LIBBUS_ASSIGN_OR_RETURN(file.file_, platform::OpenFileAt(log.directory(), log.path(), name, false));
   return file;
 }
 

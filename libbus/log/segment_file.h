@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "libbus/format/word.h"
-#include "libbus/log/segment.h"
+#include "libbus/log/log.h"
 #include "libbus/platform/file.h"
 
 namespace libbus::log {
@@ -20,7 +20,7 @@ namespace libbus::log {
 // Not thread-safe.
 class SegmentFile {
  public:
-  static absl::StatusOr<SegmentFile> Open(const std::string& path, const Segment& segment);
+  static absl::StatusOr<SegmentFile> Open(const Log& log, const Segment& segment);
 
   // `size` bytes at `position`, valid until the next call. REQUIRES: they lie in the segment.
   absl::StatusOr<const std::byte*> At(uint64_t position, uint64_t size);

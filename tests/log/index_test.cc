@@ -267,6 +267,23 @@ TEST_F(IndexTest, OfAnotherTopicIsNotUsed) {
   ASSERT_NO_FATAL_FAILURE(Compare(*writer, model, random, 20));
 }
 
+// A log keeps to the directory that it has open, whatever stands under its name by now.
+TEST_F(IndexTest, IsThatOfTheOpenedTopicThoughItsNameIsAnothers) {
+  std::minstd_rand random(7);
+  ASSERT_NO_FATAL_FAILURE(Fill(random, 2000));
+  auto writer = OpenLog(true);
+  const Model model = Scan(*writer);
+  std::filesystem::rename(bus_ + "/t", bus_ + "/gone");
+  ASSERT_NO_FATAL_FAILURE(Fill(random, 3000));
+  const std::string others = ReadFile(Path("index"));
+  EXPECT_TRUE(Succeeds(log::Index::Open(*writer)));
+  ASSERT_NO_FATAL_FAILURE(Compare(*writer, model, random, 20));
+  ASSERT_TRUE(Succeeds(log::CutIndex(*writer, model.end / 2)));
+  ASSERT_TRUE(Succeeds(log::ExtendIndex(*writer, log::kWholeIndex)));
+  ASSERT_NO_FATAL_FAILURE(Compare(*writer, model, random, 20));
+  EXPECT_EQ(ReadFile(Path("index")), others);
+}
+
 TEST_F(IndexTest, OneAppendsAtATime) {
   std::minstd_rand random(5);
   ASSERT_NO_FATAL_FAILURE(Fill(random, 2000));

@@ -96,7 +96,7 @@ TEST_F(Sync, WaitDurableSaysWhatIsWrongWithAPosition) {
 
 TEST_F(Sync, NothingIsDurableInMemory) {
   seam_control.pretend_durable = false;
-  if (access("/dev/shm", W_OK) != 0) GTEST_SKIP() << "SKIPPED: no tmpfs at /dev/shm";
+  if (access("/dev/shm", W_OK) != 0) GTEST_SKIP() << "needs a tmpfs at /dev/shm";
   const Scratch memory("/dev/shm");
   auto bus = Bus::Open(memory / "bus", {.create = true, .background = false});
   ASSERT_TRUE(bus.ok());
