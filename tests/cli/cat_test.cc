@@ -45,6 +45,55 @@ TEST_F(CatTest, SoManyRecords) {
   EXPECT_EQ(Out({"tail", "t", "-n", "3"}), "one\ntwo\nthree\n");
 }
 
+TEST_F(CatTest, GrepPrintsWhatMatches) {
+  EXPECT_EQ(Out({"cat", "t", "--grep", "o"}), "one\ntwo\n");
+  EXPECT_EQ(Out({"cat", "t", "--grep", "^t.*e$"}), "three\n");
+  EXPECT_EQ(Out({"cat", "t", "--grep", "(?i)ONE|THREE", "--format", "%p "}), "64 128 ");
+  EXPECT_EQ(Out({"cat", "t", "--grep", "four"}), "");
+  EXPECT_EQ(Out({"cat", "t", "--grep", "^$"}), "");
+  EXPECT_EQ(Out({"cat", "t", "--grep", ""}), "one\ntwo\nthree\n");
+  EXPECT_EQ(Run({"cat", "t", "-v", "--grep", "o"}).err, "bus: t: 2 records\n");
+}
+
+TEST_F(CatTest, GrepCountsWhatItPrints) {
+  Out({"pub", "t"}, "four\nfive\nsix\n");
+  EXPECT_EQ(Out({"cat", "t", "--grep", "^t", "-n", "2"}), "two\nthree\n");
+  EXPECT_EQ(Out({"cat", "t", "--grep", "^f", "-n", "1"}), "four\n");
+  EXPECT_EQ(Out({"tail", "t", "--grep", "^f", "-n", "2"}), "four\nfive\n");
+}
+
+TEST_F(CatTest, GrepTakesPayloadsOfAnyBytes) {
+  Out({"pub", "u", "--create"}, "\xff\xfeneedle\x80\n\xc3\xa4rger\n");
+  EXPECT_EQ(Out({"cat", "u", "--grep", "needle", "--format", "%p "}), "64 ");
+  EXPECT_EQ(Out({"cat", "u", "--grep", "\\C\\Cneedle\\C$", "--format", "%p "}), "64 ");
+  EXPECT_EQ(Out({"cat", "u", "--grep", "..needle", "--format", "%p "}), "") << "what is no UTF-8 is no character";
+  EXPECT_EQ(Out({"cat", "u", "--grep", "^.rger", "--format", "%s "}), "\xc3\xa4rger ") << "one character";
+  EXPECT_EQ(Out({"cat", "u", "--grep", "(?i)\xc3\x84R", "--format", "%s "}), "\xc3\xa4rger ");
+}
+
+TEST_F(CatTest, GrepMovesACursorPastWhatDoesNotMatch) {
+  EXPECT_EQ(Out({"cat", "t", "--cursor", "c", "--commit", "--grep", "two"}), "two\n");
+  EXPECT_EQ(Out({"cat", "t", "--cursor", "c"}), "");
+  EXPECT_EQ(Out({"cat", "t", "--cursor", "d", "--commit", "--grep", "o", "-n", "1"}), "one\n");
+  EXPECT_EQ(Out({"cat", "t", "--cursor", "d"}), "two\nthree\n") << "not past what was not looked at";
+}
+
+TEST_F(CatTest, GrepTellsGapsAllTheSame) {
+  Patch(SegmentPath(), 96 + 24, "X");
+  const Result result = Run({"cat", "t", "--grep", "three"});
+  EXPECT_EQ(result.code, 3);
+  EXPECT_EQ(result.out, "three\n");
+  EXPECT_EQ(result.err.find("bus: t: gap from 96 to 128 (damage"), 0u) << result.err;
+}
+
+TEST_F(CatTest, APatternThatDoesNotCompileIsToldWithTheReason) {
+  ExpectError({"cat", "t", "--grep", "a(b"}, 2, "--grep a(b: not a regular expression: missing ): a(b");
+  ExpectError({"tail", "t", "--grep", "[z-a]"}, 2,
+              "--grep [z-a]: not a regular expression: invalid character class range: z-a");
+  ExpectError({"cat", "t", "--grep", "(?<x"}, 2, "--grep (?<x: not a regular expression: invalid perl operator: (?<");
+  ExpectError({"cat", "t", "--grep", "\xff"}, 2, "--grep \xff: not a regular expression: invalid UTF-8");
+}
+
 TEST_F(CatTest, Formats) {
   EXPECT_EQ(Out({"cat", "t", "-n", "1", "--format", "text"}), "one\n");
   EXPECT_EQ(Out({"cat", "t", "-n", "1", "--format", "raw"}), "one");

@@ -69,6 +69,21 @@ TEST_F(TerminalTest, HeadTakesWhatItWantsAndTheToolIsContent) {
   EXPECT_EQ(result.screen, "one\ntwo\n");
 }
 
+TEST_F(TerminalTest, WhatMatchesIsPaintedAndNotWithNoColor) {
+  Out({"pub", "t"}, "eerie\n");
+  const std::vector<std::string> cat = {"bus", "cat", "t", "--grep", "e+"};
+  const std::string red = "\x1b[31m", plain = "\x1b[0m";
+  const auto e = [&](int n) { return red + std::string(static_cast<size_t>(n), 'e') + plain; };
+  EXPECT_EQ(Terminal(cat, scratch_.path()).Wait().screen,
+            "on" + e(1) + "\nthr" + e(2) + "\n" + e(2) + "ri" + e(1) + "\n");
+  for (const TerminalOptions& options :
+       {TerminalOptions{.environment = {{"NO_COLOR", "1"}}}, TerminalOptions{.environment = {{"TERM", "dumb"}}}}) {
+    EXPECT_EQ(Terminal(cat, scratch_.path(), options).Wait().screen, "one\nthree\neerie\n");
+  }
+  EXPECT_EQ(Terminal(cat, scratch_.path(), {.out = false}).Wait().out, "one\nthree\neerie\n");
+  EXPECT_EQ(Terminal({"bus", "cat", "t", "--grep", "x*", "-n", "1"}, scratch_.path()).Wait().screen, "one\n");
+}
+
 TEST_F(TerminalTest, ATopicThatIsRemovedUnderATailIsTold) {
   Terminal tail({"bus", "tail", "t"}, scratch_.path(), {.err = false});
   ASSERT_TRUE(tail.ReadUntil("three\n"));

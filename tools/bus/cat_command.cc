@@ -5,10 +5,12 @@
 #include <memory>
 
 #include "tools/bus/commands.h"
+#include "tools/bus/grep.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
 #include "tools/bus/record_format.h"
 #include "tools/bus/signals.h"
+#include "tools/bus/terminal.h"
 #include "tools/bus/values.h"
 
 namespace bustool {
@@ -18,6 +20,7 @@ struct CatOptions {
   std::string topic;
   std::string range;
   std::string count;
+  std::string grep;
   bool follow = false;
   std::string format = "text";
   std::string gaps = "loss";
@@ -37,6 +40,7 @@ class Cat {
 
  private:
   absl::Status Parse();
+  absl::Status ParseGrep();
   absl::StatusOr<libbus::Consumer> Open() const;
   absl::StatusOr<libbus::ConsumerOptions> Options(const libbus::Topic& topic) const;
   absl::Status Loop(libbus::Consumer& consumer);
@@ -56,11 +60,12 @@ class Cat {
   libbus::Limit limit_ = libbus::Limit::kCommitted;
   bool json_ = false;
   RecordFormat format_;
+  std::optional<Grep> grep_;
   std::string line_;
   uint64_t records_ = 0;
   uint64_t losses_ = 0;
   uint64_t uncommitted_ = 0;
-  libbus::Position printed_;  // behind the last record
+  libbus::Position printed_;  // behind the last record that was printed, or did not match
   bool stopped_ = false;
 };
 
@@ -69,6 +74,7 @@ absl::Status Cat::Parse() {
   auto format = ParseFormat(tool_.json ? "ndjson" : options_.format);
   if (!format.ok()) return format.status();
   format_ = *std::move(format);
+  if (auto status = ParseGrep(); !status.ok()) return status;
   const auto gaps = ParseGaps(options_.gaps);
   if (!gaps.ok()) return gaps.status();
   gaps_ = *gaps;
@@ -85,6 +91,19 @@ absl::Status Cat::Parse() {
   if (!range.ok()) return range.status();
   range_ = *range;
   if (!options_.follow && !range_.to) range_.to = libbus::From::End();
+  return absl::OkStatus();
+}
+
+absl::Status Cat::ParseGrep() {
+  if (options_.grep.empty()) return absl::OkStatus();
+  auto grep = Grep::Make(options_.grep);
+  if (!grep.ok()) return grep.status();
+  grep_.emplace(*std::move(grep));
+  if (json_ || options_.format != "text" || !StdoutHasColours()) return absl::OkStatus();
+  format_ = [this](const libbus::RecordView& record, std::string& out) {
+    grep_->AppendPainted(record.text(), out);
+    out += '\n';
+  };
   return absl::OkStatus();
 }
 
@@ -142,6 +161,7 @@ absl::Status Cat::Loop(libbus::Consumer& consumer) {
 
 void Cat::Print(const libbus::RecordView& record) {
   if (record.kind() == libbus::RecordKind::kGap) return PrintGap(record.gap());
+  if (grep_ && !grep_->Matches(record.text())) return;
   ++records_;
   line_.clear();
   format_(record, line_);
@@ -186,7 +206,9 @@ void AddOptions(CLI::App* command, CatOptions& options) {
       ->add_option("-o,--offset", options.range,
                    "A:B or A (start, end, N: position, +N: N-th record, -N: N before the end, @TIME, @-2h)")
       ->type_name("RANGE");
-  command->add_option("-n,--count", options.count, "stop after so many records")->type_name("N");
+  command->add_option("-n,--count", options.count, "stop after so many records were printed")->type_name("N");
+  command->add_option("--grep", options.grep, "only records whose payload matches this regular expression (RE2)")
+      ->type_name("RE");
   command->add_flag("-f,--follow", options.follow, "wait for more at the end");
   command->add_option("--format", options.format, "text, ndjson, hex, raw, or a pattern of %p %s %k %t %y %l %h [text]")
       ->type_name("FORMAT");
