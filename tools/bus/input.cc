@@ -16,19 +16,27 @@ namespace {
 
 constexpr size_t kPart = 64 << 10;
 
+absl::Status CannotRead(const std::string& name, int error) {
+  const std::string_view what = error == EISDIR  ? "name the files in it"
+                                : error == EBADF ? "it is closed: give a file, or a pipe"
+                                                 : "what was read before is published";
+  return absl::UnavailableError(fmt::format("{}: cannot read: {}: {}", name, std::strerror(error), what));
+}
+
 }  // namespace
 
-absl::StatusOr<Input> Input::Open(const std::string& path) {
-  if (path == "-") return Input("stdin", STDIN_FILENO);
+absl::StatusOr<Input> Input::Open(const std::string& path, uint64_t longest) {
+  if (path == "-") return Input("stdin", STDIN_FILENO, longest);
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return absl::NotFoundError(fmt::format("{}: cannot open: {}: check the path", path, std::strerror(errno)));
-  return Input(path, fd);
+  return Input(path, fd, longest);
 }
 
 Input::Input(Input&& other) noexcept
     : name_(std::move(other.name_)),
       fd_(std::exchange(other.fd_, -1)),
+      longest_(other.longest_),
       before_waits_(std::move(other.before_waits_)),
       count_(other.count_),
       buffer_(std::move(other.buffer_)),
@@ -59,31 +67,41 @@ absl::StatusOr<bool> Input::More() {
   } while (got < 0 && errno == EINTR);
   const int error = errno;
   buffer_.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-  if (got < 0) return absl::UnavailableError(fmt::format("{}: cannot read: {}", name_, std::strerror(error)));
+  if (got < 0) return CannotRead(name_, error);
   return got > 0;
 }
 
-void Input::Take(size_t size, std::string& piece) {
-  piece.assign(buffer_, used_, size);
+std::string_view Input::Take(size_t size) {
+  const auto piece = std::string_view(buffer_).substr(used_, size);
   used_ += size;
   ++count_;
+  return piece;
 }
 
-absl::StatusOr<bool> Input::Line(std::string& piece) {
+absl::Status Input::TooLong(std::string_view what) const {
+  return absl::InvalidArgumentError(fmt::format(
+      "{}: {} is longer than {} bytes: raise --max-record, or split it; what stands before it was published", name_,
+      what, longest_));
+}
+
+absl::StatusOr<bool> Input::Line(std::string_view& piece) {
   size_t searched = 0;
   while (true) {
     const size_t newline = buffer_.find('\n', used_ + searched);
-    if (newline != std::string::npos) {
-      Take(newline - used_, piece);
+    const bool found = newline != std::string::npos;
+    const size_t size = (found ? newline : buffer_.size()) - used_;
+    if (size > longest_) return TooLong(fmt::format("line {}", count_ + 1));
+    if (found) {
+      piece = Take(size);
       ++used_;
       return true;
     }
-    searched = buffer_.size() - used_;
+    searched = size;
     const auto more = More();
     if (!more.ok()) return more.status();
     if (*more) continue;
     if (buffer_.empty()) return false;
-    Take(buffer_.size(), piece);
+    piece = Take(buffer_.size());
     return true;
   }
 }
@@ -98,7 +116,7 @@ absl::StatusOr<bool> Input::Have(size_t size) {
   return true;
 }
 
-absl::StatusOr<bool> Input::Frame(std::string& piece) {
+absl::StatusOr<bool> Input::Frame(std::string_view& piece) {
   const auto cut_off = [&](std::string_view what) {
     return absl::InvalidArgumentError(
         fmt::format("{}: frame {}: its {} is cut off: the frames before it were published", name_, count_ + 1, what));
@@ -109,22 +127,24 @@ absl::StatusOr<bool> Input::Frame(std::string& piece) {
   if (!*head && buffer_.size() == used_) return false;
   if (!*head) return cut_off("length");
   std::memcpy(&size, buffer_.data() + used_, sizeof(size));
+  if (size > longest_) return TooLong(fmt::format("frame {} of {} bytes", count_ + 1, size));
   const auto body = Have(sizeof(size) + size_t{size});
   if (!body.ok()) return body.status();
   if (!*body) return cut_off(fmt::format("payload of {} bytes", size));
   used_ += sizeof(size);
-  Take(size, piece);
+  piece = Take(size);
   return true;
 }
 
-absl::StatusOr<bool> Input::All(std::string& piece) {
+absl::StatusOr<bool> Input::All(std::string_view& piece) {
   if (count_ > 0) return false;
   while (true) {
     const auto more = More();
     if (!more.ok()) return more.status();
     if (!*more) break;
+    if (buffer_.size() > longest_) return TooLong("it");
   }
-  Take(buffer_.size(), piece);
+  piece = Take(buffer_.size());
   return true;
 }
 

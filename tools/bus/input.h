@@ -1,4 +1,6 @@
-// Reads stdin or a file piece by piece: lines, frames, or all of it. A SIGINT ends a wait for more with CANCELLED.
+// Reads stdin or a file piece by piece: lines, frames, or all of it. A SIGINT ends a wait for more with CANCELLED. What
+// is kept in memory is one piece, and no piece is longer than a limit: an input without a newline does not grow for
+// ever.
 #ifndef LIBBUS_TOOLS_BUS_INPUT_H_
 #define LIBBUS_TOOLS_BUS_INPUT_H_
 
@@ -7,13 +9,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace bustool {
 
 class Input {
  public:
-  // "-" is stdin.
-  static absl::StatusOr<Input> Open(const std::string& path);
+  // "-" is stdin. `longest`: of a piece, in bytes.
+  static absl::StatusOr<Input> Open(const std::string& path, uint64_t longest);
   Input(Input&& other) noexcept;
   Input& operator=(Input&&) = delete;
   ~Input();
@@ -25,23 +28,25 @@ class Input {
   // How many pieces were read, for messages: the number of the one read last.
   uint64_t count() const { return count_; }
 
-  // Each puts the next piece into `piece`; false at the end.
-  // A line, without its newline; a last one without a newline counts.
-  absl::StatusOr<bool> Line(std::string& piece);
-  // u32 little-endian length, then so many bytes. DATA_LOSS is not meant: a frame that is cut off is INVALID_ARGUMENT.
-  absl::StatusOr<bool> Frame(std::string& piece);
+  // Each puts the next piece into `piece`, where it stays until the next call; false at the end. INVALID_ARGUMENT: it
+  // is longer than the limit. A line, without its newline; a last one without a newline counts.
+  absl::StatusOr<bool> Line(std::string_view& piece);
+  // u32 little-endian length, then so many bytes. INVALID_ARGUMENT: a frame that is cut off.
+  absl::StatusOr<bool> Frame(std::string_view& piece);
   // Everything that is left, once.
-  absl::StatusOr<bool> All(std::string& piece);
+  absl::StatusOr<bool> All(std::string_view& piece);
 
  private:
-  Input(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+  Input(std::string name, int fd, uint64_t longest) : name_(std::move(name)), fd_(fd), longest_(longest) {}
   absl::StatusOr<bool> More();
   bool HasMore() const;
   absl::StatusOr<bool> Have(size_t size);
-  void Take(size_t size, std::string& piece);
+  std::string_view Take(size_t size);
+  absl::Status TooLong(std::string_view what) const;
 
   std::string name_;
   int fd_;
+  uint64_t longest_;
   std::function<absl::Status()> before_waits_;
   uint64_t count_ = 0;
   std::string buffer_;

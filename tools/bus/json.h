@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <concepts>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,9 @@ namespace bustool {
 
 // RFC 3339, UTC, nanoseconds.
 std::string TimeText(absl::Time time);
+
+// The bytes that a base64 text (with its padding) stands for; none where it is not one.
+std::optional<std::string> FromBase64(std::string_view text);
 
 // A text in quotes. Bytes that are no UTF-8 are replaced.
 std::string JsonText(std::string_view text);

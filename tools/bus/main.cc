@@ -1,8 +1,12 @@
 // bus: looks into and writes to the topics of a bus. Parses the command line and calls what it names; everything else
 // is in the commands and in the library.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -117,6 +121,16 @@ int ParseAndRun(int argc, char** argv) {
   return Parsed(app, tool);
 }
 
+// A descriptor that was closed by whoever started this is not given to a file of the bus: then what is printed would be
+// written there. Each gets one that fails when it is used.
+void KeepStandardFiles() {
+  const int use[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", use[fd]) != fd) std::abort();  // the lowest free one is this
+  }
+}
+
 // A reader that went away is no error; output that could not be written is.
 int WithOutput(int code) {
   Stdout().Flush();
@@ -131,6 +145,12 @@ int WithOutput(int code) {
 }  // namespace bustool
 
 int main(int argc, char** argv) {
+  bustool::KeepStandardFiles();
   bustool::InstallSignals();
-  return bustool::WithOutput(bustool::ParseAndRun(argc, argv));
+  try {
+    return bustool::WithOutput(bustool::ParseAndRun(argc, argv));
+  } catch (const std::bad_alloc&) {
+    return bustool::Tool::Fail(absl::ResourceExhaustedError(
+        "no memory is left: smaller records or batches need less (--max-record, --batch), or raise the limit"));
+  }
 }

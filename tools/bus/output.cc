@@ -50,4 +50,13 @@ Output& Stdout() {
   return output;
 }
 
+void ToStderr(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR && !Interrupted()) continue;
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
 }  // namespace bustool

@@ -32,6 +32,9 @@ class Output {
 
 Output& Stdout();
 
+// Writes to stderr at once. What cannot be written is lost: there is nobody left to tell.
+void ToStderr(std::string_view text);
+
 }  // namespace bustool
 
 #endif  // LIBBUS_TOOLS_BUS_OUTPUT_H_

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 
+#include "tools/bus/output.h"
 #include "tools/bus/pager.h"
 #include "tools/bus/terminal.h"
 
@@ -46,11 +46,11 @@ void Progress::At(uint64_t done, uint64_t total) {
   if (now - drawn_ < kPause) return;
   drawn_ = now;
   drawn = true;
-  fmt::print(stderr, "\r\x1b[K{}", LineText(what_, done, total_, now - begun_));
+  ToStderr(fmt::format("\r\x1b[K{}", LineText(what_, done, total_, now - begun_)));
 }
 
 void Progress::Hide() {
-  if (drawn) fmt::print(stderr, "\r\x1b[K");
+  if (drawn) ToStderr("\r\x1b[K");
   drawn = false;
 }
 

@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <numeric>
 
+#include "tools/bus/output.h"
 #include "tools/bus/progress.h"
 
 namespace bustool {
@@ -27,7 +27,7 @@ std::string OneLine(std::string_view text) {
 
 void Say(std::string_view text) {
   Progress::Hide();
-  fmt::print(stderr, "bus: {}\n", OneLine(text));
+  ToStderr(fmt::format("bus: {}\n", OneLine(text)));
 }
 
 size_t Distance(std::string_view a, std::string_view b) {

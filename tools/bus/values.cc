@@ -23,12 +23,6 @@ std::optional<T> Whole(std::string_view text) {
   return value;
 }
 
-std::optional<absl::Time> Rfc3339(const std::string& text) {
-  absl::Time time;
-  if (!absl::ParseTime("%Y-%m-%d%ET%H:%M:%E*S%Ez", text, &time, nullptr)) return std::nullopt;
-  return time;
-}
-
 // What follows an '@'.
 std::optional<absl::Time> ParseTimeValue(std::string_view text, absl::Time now) {
   if (const auto seconds = Whole<double>(text); seconds && std::isfinite(*seconds)) {
@@ -36,7 +30,7 @@ std::optional<absl::Time> ParseTimeValue(std::string_view text, absl::Time now) 
   }
   absl::Duration ago;
   if (text.starts_with('-') && absl::ParseDuration(std::string(text), &ago)) return now + ago;
-  return Rfc3339(std::string(text));
+  return ParseRfc3339(text);
 }
 
 std::optional<libbus::From> ParsePlace(std::string_view text, absl::Time now) {
@@ -99,6 +93,12 @@ absl::StatusOr<double> ParseRate(std::string_view text) {
   const auto rate = Whole<double>(text.ends_with("/s") ? text.substr(0, text.size() - 2) : text);
   if (rate && std::isfinite(*rate) && *rate > 0) return *rate;
   return NotA(text, "rate", "records per second: 1000/s");
+}
+
+std::optional<absl::Time> ParseRfc3339(std::string_view text) {
+  absl::Time time;
+  if (!absl::ParseTime("%Y-%m-%d%ET%H:%M:%E*S%Ez", std::string(text), &time, nullptr)) return std::nullopt;
+  return time;
 }
 
 absl::StatusOr<libbus::Timestamps> ParseTimestamps(std::string_view text) {

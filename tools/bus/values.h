@@ -21,6 +21,8 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
 absl::StatusOr<absl::Duration> ParseAge(std::string_view text);
 // Records per second: N or N/s.
 absl::StatusOr<double> ParseRate(std::string_view text);
+// 2026-11-21T10:00:00.5Z, or with an offset from UTC.
+std::optional<absl::Time> ParseRfc3339(std::string_view text);
 absl::StatusOr<libbus::Timestamps> ParseTimestamps(std::string_view text);
 absl::StatusOr<libbus::Access> ParseAccess(std::string_view text);
 absl::StatusOr<libbus::Gaps> ParseGaps(std::string_view text);
