@@ -18,6 +18,7 @@
 #include "libbus/producer.h"
 #include "libbus/record.h"
 #include "libbus/recovery.h"
+#include "libbus/replay.h"
 #include "libbus/topic.h"
 
 namespace libbus {

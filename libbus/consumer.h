@@ -57,6 +57,9 @@ class Consumer {
   // Where the next record will be read.
   Position position() const;
 
+  // The first position that is not read, where ConsumerOptions::to said one.
+  std::optional<Position> end() const;
+
   // Moves the cursor past everything handed out so far (after a Seek: to where it went). OK: whoever goes on with this
   // cursor starts there, whatever dies; what a power loss may do says ConsumerOptions::durable_commits.
   // FAILED_PRECONDITION: the consumer has no cursor, the cursor was removed, or after fork. UNAVAILABLE: the disk

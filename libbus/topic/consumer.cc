@@ -320,6 +320,7 @@ absl::StatusOr<RecordView> Consumer::Next(absl::Duration timeout) { return impl_
 absl::StatusOr<RecordBatch> Consumer::Poll(size_t max) { return impl_->Poll(max); }
 absl::Status Consumer::Seek(From from) { return impl_->Seek(from); }
 Position Consumer::position() const { return impl_->position(); }
+std::optional<Position> Consumer::end() const { return impl_->end(); }
 absl::Status Consumer::Commit() { return impl_->Commit(); }
 absl::Status Consumer::Commit(Position position) { return impl_->Commit(position); }
 absl::StatusOr<libbus::Lag> Consumer::Lag() const { return impl_->Lag(); }

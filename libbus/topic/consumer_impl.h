@@ -30,6 +30,7 @@ class ConsumerImpl {
   absl::StatusOr<RecordBatch> Poll(size_t max);
   absl::Status Seek(From from);
   Position position() const { return {peeked_ ? out_.item.position : reader_.position()}; }
+  std::optional<Position> end() const { return to_ ? std::optional(Position{*to_}) : std::nullopt; }
   void Interrupt() { waiter_.Interrupt(); }
 
   // For a wait on many topics (topic/wait_any.cc).

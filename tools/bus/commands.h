@@ -22,6 +22,7 @@ void AddDumpCommand(CLI::App& app, Tool& tool);
 void AddInfoCommand(CLI::App& app, Tool& tool);
 void AddVerifyCommand(CLI::App& app, Tool& tool);
 void AddRecoverCommand(CLI::App& app, Tool& tool);
+void AddReplayCommand(CLI::App& app, Tool& tool);
 void AddBenchCommand(CLI::App& app, Tool& tool);
 
 // NOT_FOUND: the topic has no such cursor.

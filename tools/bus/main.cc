@@ -30,6 +30,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddInfoCommand(app, tool);
   AddVerifyCommand(app, tool);
   AddRecoverCommand(app, tool);
+  AddReplayCommand(app, tool);
   AddBenchCommand(app, tool);
 }
 
