@@ -1,5 +1,6 @@
 #include "tests/cli/tool.h"
 
+#include <absl/strings/str_split.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -119,6 +120,17 @@ void CliTest::ExpectError(const std::vector<std::string>& arguments, int code, c
   EXPECT_EQ(result.code, code);
   EXPECT_EQ(result.out, "");
   EXPECT_EQ(result.err, "bus: " + line + "\n");
+}
+
+std::vector<std::vector<std::string>> CliTest::Commands() const {
+  std::vector<std::vector<std::string>> commands;
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(Out({"help", "--json"}), '\n'))) {
+    constexpr std::string_view kBefore = "{\"command\":\"bus ";
+    if (!line.starts_with(kBefore) || line.find("\"runs\":true") == std::string::npos) continue;
+    const std::string words = line.substr(kBefore.size(), line.find('"', kBefore.size()) - kBefore.size());
+    commands.push_back(absl::StrSplit(words, ' '));
+  }
+  return commands;
 }
 
 void CliTest::MakeTopic() const {

@@ -63,6 +63,9 @@ class CliTest : public ::testing::Test {
   // Expects the exit code, nothing on stdout, and exactly one line on stderr.
   void ExpectError(const std::vector<std::string>& arguments, int code, const std::string& line) const;
 
+  // The words of every command that does something: {"topic", "create"}, ...
+  std::vector<std::vector<std::string>> Commands() const;
+
   // A topic "t" with the records one, two and three, at 64, 96 and 128.
   void MakeTopic() const;
   std::string SegmentPath() const { return Path("b/t/00000000000000000000.seg"); }

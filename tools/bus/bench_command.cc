@@ -144,10 +144,14 @@ int BenchEither(const Tool& tool, const BenchOptions& options) {
 
 void AddBenchCommand(CLI::App& app, Tool& tool) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* bench = Tool::AddCommand(app, "bench",
-                                     "measure this machine: libbus beside a ring in memory and two journals, every "
-                                     "record verified",
-                                     "bus bench --size 64 --wait spin");
+  CLI::App* bench = Tool::AddCommand(
+      app,
+      {.name = "bench",
+       .what = "measure this machine: libbus beside a ring in memory and two journals",
+       .details =
+           "Every record is verified by who reads it. The buses are made under --dir and removed again. All take their "
+           "turn in each round, so that ratios compare what ran at the same time.",
+       .examples = {"bus bench --size 64 --wait spin", "bus bench --durable --producers 16"}});
   bench->add_option("--size", options->size, "bytes of a record [64, 1K and 64K; --durable: 64 and 1K]")
       ->type_name("SIZE");
   bench->add_option("--producers", options->producers, "processes that publish [1; --durable: 1, 4 and 16]")
@@ -157,9 +161,9 @@ void AddBenchCommand(CLI::App& app, Tool& tool) {
           ->type_name("N");
   auto* mode =
       bench->add_option("--mode", options->mode, "of the topic: shared, or exclusive, beside a shared one [shared]");
-  mode->type_name("MODE");
+  mode->type_name("shared|exclusive");
   auto* wait = bench->add_option("--wait", options->wait, "what a consumer does that caught up: spin or park [both]")
-                   ->type_name("HOW");
+                   ->type_name("spin|park");
   bench->add_flag("--durable", options->durable, "what it costs that a record survives a power loss")
       ->excludes(consumers)
       ->excludes(mode)

@@ -200,24 +200,32 @@ int Cat::Run() {
   return ExitCode(status);
 }
 
+constexpr char kDetails[] =
+    "cat ends at the end as it was when it began, with -f it waits for more. A gap in which records may be missing is "
+    "told on "
+    "stderr and makes the exit code 3. --cursor without --commit only looks: somebody may be at work with the cursor. "
+    "With "
+    "--commit it is held, and moved past what was written to stdout.\n\n"
+    "See bus help ranges and bus help formats.";
+
 void AddOptions(CLI::App* command, CatOptions& options) {
   command->add_option("T", options.topic, "the topic")->required();
   command
       ->add_option("-o,--offset", options.range,
-                   "A:B or A (start, end, N: position, +N: N-th record, -N: N before the end, @TIME, @-2h)")
+                   "which records: A:B or A, of start, end, N (position), +N, -N, @TIME: see bus help ranges")
       ->type_name("RANGE");
   command->add_option("-n,--count", options.count, "stop after so many records were printed")->type_name("N");
   command->add_option("--grep", options.grep, "only records whose payload matches this regular expression (RE2)")
       ->type_name("RE");
   command->add_flag("-f,--follow", options.follow, "wait for more at the end");
-  command->add_option("--format", options.format, "text, ndjson, hex, raw, or a pattern of %p %s %k %t %y %l %h [text]")
-      ->type_name("FORMAT");
+  command->add_option("--format", options.format, "how: see bus help formats [text]")
+      ->type_name("text|ndjson|hex|raw|PATTERN");
   command->add_option("--gaps", options.gaps, "which gaps are told: loss, all, or error: stop at the first [loss]")
-      ->type_name("KIND");
+      ->type_name("loss|all|error");
   command
       ->add_option("--limit", options.limit,
                    "how far is read: committed, or durable: what no power loss takes back [committed]")
-      ->type_name("HOW");
+      ->type_name("committed|durable");
   command->add_option("--cursor", options.cursor, "begin where this cursor stands")->type_name("C");
   command->add_flag("--commit", options.commit,
                     "move the cursor past what was printed; one that is not there is made where -o begins");
@@ -227,13 +235,22 @@ void AddOptions(CLI::App* command, CatOptions& options) {
 
 void AddCatCommand(CLI::App& app, Tool& tool) {
   auto cat_options = std::make_shared<CatOptions>();
-  CLI::App* cat = Tool::AddCommand(app, "cat", "print records", "bus cat orders -o -10 --format '%p %t %k %s\\n'");
+  CLI::App* cat = Tool::AddCommand(app, {.name = "cat",
+                                         .what = "print records",
+                                         .details = kDetails,
+                                         .examples = {"bus cat orders -o -10 --format '%p %t %k %s\\n'",
+                                                      "bus cat orders -o @-1h --json | jq .payload",
+                                                      "bus cat orders --cursor load --commit -n 100"}});
   AddOptions(cat, *cat_options);
   tool.OnRun(cat, [&tool, cat_options] { return Cat(tool, *cat_options).Run(); });
 
   auto tail_options = std::make_shared<CatOptions>();
   tail_options->range = "-10";
-  CLI::App* tail = Tool::AddCommand(app, "tail", "print the last records and follow: cat -f -o -10", "bus tail orders");
+  CLI::App* tail = Tool::AddCommand(
+      app, {.name = "tail",
+            .what = "print the last records and follow: cat -f -o -10",
+            .details = "See bus help cat. SIGINT ends it; with --commit the cursor is moved past what was printed.",
+            .examples = {"bus tail orders", "bus tail orders -o end --limit durable"}});
   AddOptions(tail, *tail_options);
   tool.OnRun(tail, [&tool, tail_options] {
     tail_options->follow = true;

@@ -98,16 +98,14 @@ int Remove(const Tool& tool, const CursorOptions& options) {
 }
 
 // A command of `cursor`; it names a topic and, but for `ls`, a cursor.
-CLI::App* Add(CLI::App& cursor, Tool& tool, const std::string& name, const std::string& what,
-              const std::string& example, int (*run)(const Tool&, const CursorOptions&)) {
+CLI::App* Add(CLI::App& cursor, Tool& tool, CommandText text, int (*run)(const Tool&, const CursorOptions&)) {
   auto options = std::make_shared<CursorOptions>();
-  CLI::App* command = Tool::AddCommand(cursor, name, what, example);
+  const std::string name = text.name;
+  CLI::App* command = Tool::AddCommand(cursor, std::move(text));
   command->add_option("T", options->topic, "the topic")->required();
   if (name != "ls") command->add_option("C", options->cursor, "the cursor")->required();
   if (name == "seek") {
-    command
-        ->add_option("PLACE", options->place,
-                     "start, end, N: position, +N: N-th record, -N: N before the end, @TIME, @-2h")
+    command->add_option("PLACE", options->place, "start, end, N (position), +N, -N or @TIME: see bus help ranges")
         ->required();
   }
   tool.OnRun(command, [&tool, options, run] { return run(tool, *options); });
@@ -127,12 +125,22 @@ absl::StatusOr<CursorInfo> FindCursor(const libbus::Topic& topic, std::string_vi
 }
 
 void AddCursorCommand(CLI::App& app, Tool& tool) {
-  CLI::App* cursor = Tool::AddCommand(app, "cursor", "named read positions of a topic", "bus cursor ls orders");
-  Add(*cursor, tool, "ls", "list the cursors, with how far they are behind", "bus cursor ls orders", List);
-  Add(*cursor, tool, "show", "show one cursor", "bus cursor show orders load", Show);
-  Add(*cursor, tool, "seek", "put a cursor elsewhere, or set a damaged one anew", "bus cursor seek orders load @-2h",
+  CLI::App* cursor = Tool::AddCommand(app, {.name = "cursor",
+                                            .what = "named read positions of a topic",
+                                            .details = "A cursor is made by who reads with it: a program, or bus cat "
+                                                       "--cursor C --commit. seek and rm refuse one that "
+                                                       "a living process holds, and name it.",
+                                            .examples = {"bus cursor ls orders"}});
+  Add(*cursor, tool,
+      {.name = "ls", .what = "list the cursors, with how far they are behind", .examples = {"bus cursor ls orders"}},
+      List);
+  Add(*cursor, tool, {.name = "show", .what = "show one cursor", .examples = {"bus cursor show orders load"}}, Show);
+  Add(*cursor, tool,
+      {.name = "seek",
+       .what = "put a cursor elsewhere, or set a damaged one anew",
+       .examples = {"bus cursor seek orders load @-2h", "bus cursor seek orders load start"}},
       Seek);
-  Add(*cursor, tool, "rm", "remove a cursor", "bus cursor rm orders load", Remove);
+  Add(*cursor, tool, {.name = "rm", .what = "remove a cursor", .examples = {"bus cursor rm orders load"}}, Remove);
 }
 
 }  // namespace bustool

@@ -100,9 +100,14 @@ int Dump(const Tool& tool, const DumpArguments& arguments) {
 
 void AddDumpCommand(CLI::App& app, Tool& tool) {
   auto arguments = std::make_shared<DumpArguments>();
-  CLI::App* command =
-      Tool::AddCommand(app, "dump", "show the bytes of a topic or a file and what they mean; never writes",
-                       "bus dump orders 64 -n 3\n  bus dump orders.bus/orders/control");
+  CLI::App* command = Tool::AddCommand(
+      app,
+      {.name = "dump",
+       .what = "show the bytes of a topic or a file and what they mean; never writes",
+       .details =
+           "A word with a slash is a file, any other a topic, unless there is none and a file has that name. The file "
+           "may be damaged, cut off, copied, or none of a bus at all.",
+       .examples = {"bus dump orders 64 -n 3", "bus dump orders.bus/orders/control"}});
   command->add_option("T|FILE", arguments->what, "a topic, or a file (damaged or foreign ones too)")->required();
   command->add_option("POSITION", arguments->position, "begin at the record there (in a foreign file: at that byte)");
   command->add_option("-n,--count", arguments->count, "so many records (in a foreign file: lines of 16 bytes)")

@@ -251,7 +251,8 @@ int Info(const Tool& tool, const std::string& topic) {
 
 void AddInfoCommand(CLI::App& app, Tool& tool) {
   auto topic = std::make_shared<std::string>();
-  CLI::App* command = Tool::AddCommand(app, "info", "what a bus or a topic is made of", "bus info orders --json");
+  CLI::App* command = Tool::AddCommand(
+      app, {.name = "info", .what = "what a bus or a topic is made of", .examples = {"bus info orders --json"}});
   command->add_option("T", *topic, "the topic; none: the bus");
   tool.OnRun(command, [&tool, topic] { return Info(tool, *topic); });
 }

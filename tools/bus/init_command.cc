@@ -44,9 +44,13 @@ int Init(const Tool& tool, const InitOptions& options) {
 
 void AddInitCommand(CLI::App& app, Tool& tool) {
   auto options = std::make_shared<InitOptions>();
-  CLI::App* command = Tool::AddCommand(app, "init", "make a bus", "bus init /var/tmp/orders.bus");
+  CLI::App* command =
+      Tool::AddCommand(app, {.name = "init",
+                             .what = "make a bus",
+                             .examples = {"bus init /var/tmp/orders.bus", "bus init bus --if-missing"}});
   command->add_option("PATH", options->path, "the directory to make")->required();
-  command->add_option("--access", options->access, "who may read it: owner, group or world (default owner)");
+  command->add_option("--access", options->access, "who may read it; only its owner ever writes [owner]")
+      ->type_name("owner|group|world");
   command->add_flag("--if-missing", options->if_missing, "a bus that is there already is fine");
   tool.OnRun(command, [&tool, options] { return Init(tool, *options); });
 }

@@ -10,10 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "tools/bus/command.h"
 #include "tools/bus/commands.h"
+#include "tools/bus/help_page.h"
 #include "tools/bus/output.h"
 #include "tools/bus/pager.h"
 #include "tools/bus/signals.h"
+#include "tools/bus/terminal.h"
 #include "tools/bus/tool.h"
 
 namespace bustool {
@@ -32,6 +35,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddRecoverCommand(app, tool);
   AddReplayCommand(app, tool);
   AddBenchCommand(app, tool);
+  AddHelpCommand(app, tool);
 }
 
 void AddCommonOptions(CLI::App& app, Tool& tool) {
@@ -39,7 +43,7 @@ void AddCommonOptions(CLI::App& app, Tool& tool) {
   app.add_flag("--json", tool.json, "one JSON object a line");
   auto* quiet = app.add_flag("-q,--quiet", tool.quiet, "only data and errors");
   app.add_flag("-v,--verbose", tool.verbose, "say at the end what was done")->excludes(quiet);
-  app.set_version_flag("--version", "bus 0.1.0");
+  app.set_version_flag("--version", "bus 0.1.0", "say which version this is");
 }
 
 // The command that was named, the innermost one.
@@ -50,26 +54,19 @@ const CLI::App* Named(const CLI::App& app) {
 }
 
 // Where the command that was named is explained.
-std::string Help(const CLI::App& app) {
-  std::string words = "bus";
-  for (const CLI::App* named = &app; !named->get_subcommands().empty();) {
-    named = named->get_subcommands().back();
-    words += " " + named->get_name();
-  }
-  return words + " --help";
-}
+std::string Help(const CLI::App& app) { return Words(*Named(app)) + " --help"; }
 
 std::vector<std::string> CommandNames(const CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  for (const CLI::App* command : Commands(app)) names.push_back(command->get_name());
   return names;
 }
 
 std::vector<std::string> OptionNames(const CLI::App* command) {
-  std::vector<std::string> names;
+  std::vector<std::string> names = {"--help"};
   for (; command != nullptr; command = command->get_parent()) {
-    for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const Argument& argument : Arguments(*command)) {
+      if (!argument.positional) names.push_back(argument.longest);
     }
   }
   return names;
@@ -101,17 +98,20 @@ int Parsed(const CLI::App& app, Tool& tool) {
 }
 
 int ParseAndRun(int argc, char** argv) {
-  CLI::App app("Persistent shared-memory message bus: one machine, many processes, no server.", "bus");
-  app.footer("Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with loss, 4 damage, 5 timed out, 130 interrupted.");
-  app.fallthrough();
-  app.allow_extras();
+  Command app(
+      {.name = "bus",
+       .what = "persistent shared-memory message bus: one machine, many processes, no server",
+       .details = "Nothing is created but by init, topic create and pub --create. Exit codes: 0 ok, 1 failed, 2 usage, "
+                  "3 finished with loss, 4 damage, 5 timed out, 130 interrupted.",
+       .examples = {"bus init bus", "echo hello | bus pub greetings --create", "bus cat greetings"}});
   Tool tool;
   AddCommonOptions(app, tool);
   AddCommands(app, tool);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    Stdout().Write(app.help());
+    Stdout().Page();
+    Stdout().Write(HelpPage(*Named(app), TerminalWidth()));
     return kOk;
   } catch (const CLI::CallForVersion& version) {
     Stdout().Write(fmt::format("{}\n", version.what()));

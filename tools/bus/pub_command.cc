@@ -170,12 +170,17 @@ void AddInputOptions(CLI::App* command, PubOptions& options) {
 
 void AddPubCommand(CLI::App& app, Tool& tool) {
   auto options = std::make_shared<PubOptions>();
-  CLI::App* command = Tool::AddCommand(app, "pub", "publish what stands in files, or comes from stdin",
-                                       "seq 1000 | bus pub numbers --create --key seq");
+  CLI::App* command = Tool::AddCommand(
+      app, {.name = "pub",
+            .what = "publish what stands in files, or comes from stdin",
+            .details = "Each piece is published as soon as it is read. When something is wrong the pieces before it "
+                       "stay published.",
+            .examples = {"seq 1000 | bus pub numbers --create --key seq", "tail -f app.log | bus pub logs --sync",
+                         "bus pub orders --ndjson orders.json --batch 100"}});
   command->add_option("T", options->topic, "the topic")->required();
   command->add_option("FILE", options->files, "files to read; none, or \"-\": stdin");
   AddInputOptions(command, *options);
-  command->add_option("--key", options->key, "key of each record")->excludes("--records");
+  command->add_option("--key", options->key, "key of each record")->type_name("K")->excludes("--records");
   command->add_option("--type", options->type, "type of each record, a number")->type_name("N")->excludes("--records");
   command->add_option("--header", options->headers, "a header of each record; may be repeated")
       ->type_name("NAME=VALUE")

@@ -236,9 +236,15 @@ int Recover(const Tool& tool, const RecoverArguments& arguments) {
 
 void AddRecoverCommand(CLI::App& app, Tool& tool) {
   auto arguments = std::make_shared<RecoverArguments>();
-  CLI::App* command =
-      Tool::AddCommand(app, "recover", "make whole what a crash, a copy or a failing disk left; or only say how",
-                       "bus recover orders --dry-run");
+  CLI::App* command = Tool::AddCommand(
+      app,
+      {.name = "recover",
+       .what = "make whole what a crash, a copy or a failing disk left; or only say how",
+       .details =
+           "What a killed process left needs no command: the next writer puts it right. This is for what a writer "
+           "refuses: "
+           "a copied or restored bus, and segments that the disk would not take. Exactly one of --dry-run and --apply.",
+       .examples = {"bus recover orders --dry-run", "bus recover --apply"}});
   command->add_option("T", arguments->topic, "the topic; none: all of the bus");
   command->add_flag("--dry-run", arguments->dry_run, "say what would be done, and change nothing");
   command->add_flag("--apply", arguments->apply, "do it");

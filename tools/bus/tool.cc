@@ -51,12 +51,8 @@ bool IsDirectory(const std::string& path) {
 
 }  // namespace
 
-CLI::App* Tool::AddCommand(CLI::App& app, const std::string& name, const std::string& what,
-                           const std::string& example) {
-  CLI::App* command = app.add_subcommand(name, what);
-  command->fallthrough();
-  command->footer("Example:\n  " + example);
-  return command;
+CLI::App* Tool::AddCommand(CLI::App& app, CommandText text) {
+  return app.add_subcommand(std::make_shared<Command>(std::move(text)));
 }
 
 void Tool::OnRun(CLI::App* command, std::function<int()> action) {

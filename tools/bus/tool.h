@@ -9,6 +9,9 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "tools/bus/command.h"
 
 namespace bustool {
 
@@ -32,9 +35,8 @@ class Tool {
   // What a parsed command line wants done; the result is the exit code.
   std::function<int()> run;
 
-  // Adds a command that takes the common options too. `example` ends its help.
-  static CLI::App* AddCommand(CLI::App& app, const std::string& name, const std::string& what,
-                              const std::string& example);
+  // Adds a command that takes the common options too.
+  static CLI::App* AddCommand(CLI::App& app, CommandText text);
   // `action` is what this command does when it is the one that was named.
   void OnRun(CLI::App* command, std::function<int()> action);
 

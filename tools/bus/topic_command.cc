@@ -105,7 +105,8 @@ int Remove(const Tool& tool, const std::string& name, bool yes) {
 void AddRemove(CLI::App& topic, Tool& tool) {
   auto name = std::make_shared<std::string>();
   auto yes = std::make_shared<bool>(false);
-  CLI::App* remove = Tool::AddCommand(topic, "rm", "remove a topic and all its records", "bus topic rm orders --yes");
+  CLI::App* remove = Tool::AddCommand(
+      topic, {.name = "rm", .what = "remove a topic and all its records", .examples = {"bus topic rm orders --yes"}});
   remove->add_option("T", *name, "the topic")->required();
   remove->add_flag("--yes", *yes, "yes, delete every record; nothing is asked");
   tool.OnRun(remove, [&tool, name, yes] { return Remove(tool, *name, *yes); });
@@ -113,33 +114,39 @@ void AddRemove(CLI::App& topic, Tool& tool) {
 
 void AddCreate(CLI::App& topic, Tool& tool) {
   auto options = std::make_shared<CreateOptions>();
-  CLI::App* create = Tool::AddCommand(topic, "create", "make a topic", "bus topic create orders --segment-size 256M");
+  CLI::App* create =
+      Tool::AddCommand(topic, {.name = "create",
+                               .what = "make a topic",
+                               .details = "What is chosen here stays as it is for as long as the topic lives.",
+                               .examples = {"bus topic create orders --segment-size 256M",
+                                            "bus topic create audit --sync 10ms --retain-age 30d"}});
   create->add_option("T", options->name, "its name: letters, digits, '_' and '-'")->required();
   create->add_option("--segment-size", options->segment_size, "bytes of a segment file [64M]")->type_name("SIZE");
   create->add_option("--retain-bytes", options->retain_bytes, "delete what has so much behind it [all is kept]")
       ->type_name("SIZE");
   create->add_option("--retain-age", options->retain_age, "delete what was not written to for so long [all is kept]")
       ->type_name("DURATION");
-  create->add_option("--timestamps", options->timestamps, "coarse, precise or none [coarse]")->type_name("KIND");
+  create->add_option("--timestamps", options->timestamps, "of its records [coarse]")->type_name("coarse|precise|none");
   create->add_option("--claim-timeout", options->claim_timeout, "when a stalled claim may be revoked, 0: never [10s]")
       ->type_name("DURATION");
   create
       ->add_option("--sync", options->sync,
                    "when records become durable: none, each, a time (10ms) or bytes (1M) [none]")
-      ->type_name("POLICY");
+      ->type_name("none|each|TIME|SIZE");
   create->add_flag("--exclusive", options->exclusive, "one producer at a time, which stores instead of swapping");
   tool.OnRun(create, [&tool, options] { return Create(tool, *options); });
 }
 
 void AddList(CLI::App& app, Tool& tool, const std::string& example) {
-  CLI::App* list = Tool::AddCommand(app, "ls", "list the topics", example);
+  CLI::App* list = Tool::AddCommand(app, {.name = "ls", .what = "list the topics", .examples = {example}});
   tool.OnRun(list, [&tool] { return List(tool); });
 }
 
 }  // namespace
 
 void AddTopicCommand(CLI::App& app, Tool& tool) {
-  CLI::App* topic = Tool::AddCommand(app, "topic", "make, list and remove topics", "bus topic create orders");
+  CLI::App* topic = Tool::AddCommand(
+      app, {.name = "topic", .what = "make, list and remove topics", .examples = {"bus topic create orders"}});
   AddCreate(*topic, tool);
   AddList(*topic, tool, "bus topic ls");
   AddRemove(*topic, tool);

@@ -58,13 +58,16 @@ int Trim(const Tool& tool, const TrimArguments& arguments) {
 }  // namespace
 
 void AddTrimCommand(CLI::App& app, Tool& tool) {
-  auto* command = Tool::AddCommand(app, "trim", "delete what is oldest, by whole segments",
-                                   "bus trim orders --before @-168h --dry-run");
+  auto* command = Tool::AddCommand(
+      app, {.name = "trim",
+            .what = "delete what is oldest, by whole segments",
+            .details = "Nothing is deleted that is not durable, or that a cursor or an open claim needs.",
+            .examples = {"bus trim orders --before @-168h --dry-run", "bus trim orders --before end"}});
   auto arguments = std::make_shared<TrimArguments>();
-  command->add_option("topic", arguments->topic, "the topic")->required()->type_name("TOPIC");
-  command->add_option("--before", arguments->before, "a position, +N, -N, @TIME or end")
+  command->add_option("T", arguments->topic, "the topic")->required();
+  command->add_option("--before", arguments->before, "start, end, N (position), +N, -N or @TIME: see bus help ranges")
       ->required()
-      ->type_name("POINT");
+      ->type_name("PLACE");
   command->add_flag("--dry-run", arguments->dry_run, "only say what would be deleted");
   tool.OnRun(command, [&tool, arguments] { return Trim(tool, *arguments); });
 }
