@@ -22,6 +22,29 @@ namespace libbus {
 // --- dump
 // --------------------------------------------------------------------------------------------------------------
 
+// What sort of thing a field is: what a tool chooses a colour by.
+enum class DumpRole : uint8_t {
+  kHeadline,   // of DumpText alone: the line that says what follows
+  kMark,       // of DumpText alone: what stands before the headline of a marked item
+  kNumber,     // whatever no other role fits
+  kIdentity,   // magic, version, UUID: whose file it is
+  kWord,       // a record word
+  kChecksum,   // stored; DumpField::computed is what it should be
+  kType,       // a record's type
+  kTime,       // ns since 1970
+  kPosition,   // a place in the log
+  kAttribute,  // of the attributes of a record
+  kTable,      // of the table of a batch
+  kPayload,    // of a record
+  kSlack,      // behind a payload: nobody reads it
+  kZeros,      // reserved, not used, or free
+  kUnread,     // bytes that no reader looks at: of a record that was given up, behind an END
+  kBytes,      // plain bytes
+  kDamage,     // bytes that do not verify
+};
+// "headline", "mark", "number", "identity", "word", ...
+std::string_view DumpRoleName(DumpRole role);
+
 // A few bytes of a file and what they mean.
 struct DumpField {
   std::string name;
@@ -29,6 +52,9 @@ struct DumpField {
   std::string bytes;    // as they stand there
   std::string meaning;  // for people; empty: plain bytes
   bool right = true;    // false: does not verify
+  DumpRole role = DumpRole::kNumber;
+  uint64_t zeros = 0;                     // so many zeros follow `bytes`, left out: the field is that much longer
+  std::optional<uint32_t> computed = {};  // of a checksum: what the bytes that it covers have; unset: cannot be told
 };
 
 enum class DumpKind : uint8_t {
@@ -50,6 +76,21 @@ enum class DumpKind : uint8_t {
 };
 std::string_view DumpKindName(DumpKind kind);
 
+// Who holds a slot, or held it last, as far as the control file knows: of a gap, perhaps a later one than its owner.
+struct DumpOwner {
+  uint32_t slot = 0;
+  uint64_t pid = 0;  // in its own pid namespace
+  std::string name;
+  absl::Time since;
+  std::optional<bool> alive = {};  // unset: the locks file cannot be read
+};
+
+// Where reading goes on behind damage.
+struct DumpResume {
+  Position position;
+  std::string what;  // stands there: "data, 32 bytes", "the next segment: free", ...
+};
+
 // A record word taken apart.
 struct DumpWord {
   std::string state;  // "data", ...; "unknown"
@@ -69,7 +110,10 @@ struct DumpItem {
   std::optional<DumpWord> word;
   std::string summary;  // one line
   bool damaged = false;
-  std::vector<DumpField> fields;  // long ones go on in kBytes items
+  std::vector<DumpField> fields;          // long ones go on in kBytes items
+  bool marked = false;                    // holds the position that DumpOptions::around names
+  std::optional<DumpOwner> owner = {};    // of a gap and a reserved record
+  std::optional<DumpResume> resume = {};  // of what does not verify; unset there: nothing behind it can be read
 };
 
 // Called for each item in order; false ends the dump.
@@ -81,6 +125,11 @@ struct DumpOptions {
   std::optional<Position> from = {};
   // At most so many records (in a foreign file: lines of 16 bytes). Unset: all.
   std::optional<uint64_t> count = {};
+  // Shows the record that holds this position (wherever in it), which is marked, with `count` records before and behind
+  // it (unset: 3); any position in the log is fine, also one in a gap, in damage or behind the tail. In a foreign file
+  // the line of 16 bytes that holds this offset. The log is walked from its index or from the beginning of one segment.
+  // Not together with `from`.
+  std::optional<Position> around = {};
 };
 
 struct DumpSummary {
@@ -88,17 +137,23 @@ struct DumpSummary {
   uint64_t damaged = 0;  // items that do not verify
 };
 
-// All segments of a topic, oldest first. OK: also where things are damaged; the summary counts them. NOT_FOUND: no such
-// bus or topic. INVALID_ARGUMENT: the name, or `from` is inside a record (the message names its start). OUT_OF_RANGE:
-// `from` is beyond the end or before the oldest byte. FAILED_PRECONDITION: not a bus. PERMISSION_DENIED.
+// All segments of a topic, oldest first. Every byte of a file that is dumped whole stands in one field, once.
+// OK: also where things are damaged; the summary counts them. NOT_FOUND: no such bus or topic. INVALID_ARGUMENT: the
+// name, or `from` is inside a record (the message names its start), or `from` and `around` are both given.
+// OUT_OF_RANGE: `from` or `around` is beyond the end, before the oldest byte, or where a segment is missing.
+// FAILED_PRECONDITION: not a bus. PERMISSION_DENIED.
 absl::StatusOr<DumpSummary> DumpTopic(const std::string& bus, std::string_view topic, const DumpOptions& options,
                                       const DumpSink& sink);
 
-// One file, of a bus or foreign. INVALID_ARGUMENT also for options on a file that holds no records. Otherwise as above.
+// One file, of a bus or foreign. INVALID_ARGUMENT also for options on a file that holds no records, and for a directory
+// (the message says what to name instead). Otherwise as above.
 absl::StatusOr<DumpSummary> DumpFile(const std::string& file, const DumpOptions& options, const DumpSink& sink);
 
+// Gives a piece of a line the looks of its role. The result shows the same text.
+using DumpPaint = std::function<std::string(DumpRole role, std::string_view text)>;
+
 // An item as lines of text, each ended: offset, bytes, name and meaning of each field.
-std::string DumpText(const DumpItem& item);
+std::string DumpText(const DumpItem& item, const DumpPaint& paint = {});
 
 // --- verify
 // ------------------------------------------------------------------------------------------------------------
@@ -115,6 +170,12 @@ struct Finding {
 // Called for each finding in order; false ends the check.
 using FindingSink = std::function<bool(const Finding&)>;
 
+struct VerifyOptions {
+  // Told now and then how many bytes of the log were checked, and how many there are to check: all segments, as large
+  // as they were when the check began. False ends the check with CANCELLED. In the calling thread.
+  std::function<bool(uint64_t done, uint64_t total)> progress = {};
+};
+
 struct VerifyReport {
   uint64_t topics = 0;
   uint64_t segments = 0;
@@ -128,11 +189,14 @@ struct VerifyReport {
 };
 
 // Checks every file header, control copy, word and checksum, and the links between segments. A tail left by a killed
-// writer and a copied bus are normal: findings without damage. Errors as DumpTopic; UNIMPLEMENTED: a newer version.
-absl::StatusOr<VerifyReport> VerifyTopic(const std::string& bus, std::string_view topic, const FindingSink& sink);
+// writer and a copied bus are normal: findings without damage. Errors as DumpTopic; UNIMPLEMENTED: a newer version;
+// CANCELLED: VerifyOptions::progress said so.
+absl::StatusOr<VerifyReport> VerifyTopic(const std::string& bus, std::string_view topic, const FindingSink& sink,
+                                         const VerifyOptions& options = {});
 
 // The identity file and all topics; the report is their sum.
-absl::StatusOr<VerifyReport> VerifyBus(const std::string& bus, const FindingSink& sink);
+absl::StatusOr<VerifyReport> VerifyBus(const std::string& bus, const FindingSink& sink,
+                                       const VerifyOptions& options = {});
 
 // --- info
 // --------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "libbus/inspect.h"
+#include "libbus/inspect/dump_around.h"
 #include "libbus/inspect/dump_output.h"
 #include "libbus/inspect/topic_files.h"
 #include "libbus/platform/status.h"
@@ -26,9 +27,36 @@ bool NamedLikeTopicFile(const std::string& path, std::string_view name) {
   return segments.ok() && !segments->empty();
 }
 
+absl::Status CheckOptions(const DumpOptions& options) {
+  if (!options.from || !options.around) return absl::OkStatus();
+  return absl::InvalidArgumentError("a dump begins at a position or shows what is around one: name one of the two");
+}
+
+// Begins the dump of records around a position.
+absl::Status StartAround(const std::vector<SegmentName>& segments, const Control& control, DumpOutput& output) {
+  LIBBUS_ASSIGN_OR_RETURN(const DumpAround around, FindAround(segments, control, *output.options().around,
+                                                              output.options().count.value_or(kDefaultAround)));
+  output.StartAt(around.start, around.count);
+  return absl::OkStatus();
+}
+
+// One segment on its own, which may have another name than it had. What cannot be read as one is shown as it is.
+absl::Status StartAroundInFile(const File& file, DumpOutput& output) {
+  const auto control_file = File::Open(Directory(file.path()) + "/control");
+  const Control control = control_file.ok() ? ReadControl(*control_file) : Control();
+  const auto identity = IdentifySegment(file, &control);
+  if (!identity.ok() || !identity->usable) return absl::OkStatus();
+  return StartAround({{file.path(), identity->base}}, control, output);
+}
+
+absl::Status DumpOneSegment(const File& file, DumpOutput& output) {
+  if (output.options().around) LIBBUS_RETURN_IF_ERROR(StartAroundInFile(file, output));
+  return DumpSegment(file, output);
+}
+
 absl::Status DumpUnknown(const File& file, uint64_t magic, DumpOutput& output) {
   const std::string name = file.path().substr(file.path().find_last_of('/') + 1);
-  if (ParseSegmentName(name)) return DumpSegment(file, output);
+  if (ParseSegmentName(name)) return DumpOneSegment(file, output);
   const bool damaged = NamedLikeTopicFile(file.path(), name);
   std::string begins(reinterpret_cast<const char*>(&magic), sizeof(magic));
   begins.resize(std::min<uint64_t>(begins.size(), file.size()));
@@ -77,7 +105,7 @@ absl::Status DumpAny(const File& file, DumpOutput& output) {
     case format::kIndexMagic:
       return DumpIndex(file, output);
     case format::kSegmentMagic:
-      return DumpSegment(file, output);
+      return DumpOneSegment(file, output);
     default:
       return DumpUnknown(file, magic, output);
   }
@@ -101,8 +129,13 @@ std::vector<SegmentName> From(std::vector<SegmentName> segments, Position from) 
 }
 
 absl::Status DumpSegments(const TopicFiles& files, DumpOutput& output) {
-  const Position from = output.options().from.value_or(Position{files.segments.empty() ? 0 : files.segments[0].base});
+  const Position first{files.segments.empty() ? 0 : files.segments[0].base};
+  Position from = output.options().from.value_or(output.options().around.value_or(first));
   LIBBUS_RETURN_IF_ERROR(CheckInTopic(files.segments, files.path, from));
+  if (output.options().around) {
+    LIBBUS_RETURN_IF_ERROR(StartAround(files.segments, files.control, output));
+    from.offset = output.start()->base;
+  }
   for (const SegmentName& segment : From(files.segments, from)) {
     if (output.done()) break;
     LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(segment.path));
@@ -111,8 +144,32 @@ absl::Status DumpSegments(const TopicFiles& files, DumpOutput& output) {
   return absl::OkStatus();
 }
 
+// What to name instead of a directory; nothing if it is none.
+absl::Status CheckNoDirectory(const std::string& path) {
+  const auto names = platform::ListDirectory(path);
+  if (!names.ok()) return absl::OkStatus();
+  const std::string_view what = path;
+  const std::string_view trimmed = what.substr(0, what.find_last_not_of('/') + 1);
+  const std::string name(trimmed.substr(trimmed.find_last_of('/') + 1));
+  std::string use = fmt::format("name a file, such as one of its {}", names->size());
+  if (std::find(names->begin(), names->end(), "control") != names->end()) {
+    use = fmt::format("name the topic (\"bus --bus {} dump {}\") or one of its files, such as {}/control",
+                      Directory(std::string(trimmed)), name, trimmed);
+  } else if (std::find(names->begin(), names->end(), "bus") != names->end()) {
+    use = fmt::format("name a topic (\"bus --bus {} dump TOPIC\") or a file, such as {}/bus", trimmed, trimmed);
+  }
+  return absl::InvalidArgumentError(fmt::format("{}: a directory: {}", path, use));
+}
+
 }  // namespace
 }  // namespace inspect
+
+std::string_view DumpRoleName(DumpRole role) {
+  constexpr std::string_view kNames[] = {"headline", "mark",  "number",   "identity",  "word",  "checksum",
+                                         "type",     "time",  "position", "attribute", "table", "payload",
+                                         "slack",    "zeros", "unread",   "bytes",     "damage"};
+  return kNames[static_cast<size_t>(role)];
+}
 
 std::string_view DumpKindName(DumpKind kind) {
   constexpr std::string_view kNames[] = {
@@ -126,12 +183,15 @@ absl::StatusOr<DumpSummary> DumpTopic(const std::string& bus, std::string_view t
   LIBBUS_RETURN_IF_ERROR(inspect::CheckTopicName(topic));
   LIBBUS_RETURN_IF_ERROR(inspect::ReadBusFile(bus).status());
   LIBBUS_ASSIGN_OR_RETURN(const auto files, inspect::OpenTopicFiles(bus, topic));
+  LIBBUS_RETURN_IF_ERROR(inspect::CheckOptions(options));
   inspect::DumpOutput output(options, sink);
   LIBBUS_RETURN_IF_ERROR(inspect::DumpSegments(files, output));
   return output.summary();
 }
 
 absl::StatusOr<DumpSummary> DumpFile(const std::string& path, const DumpOptions& options, const DumpSink& sink) {
+  LIBBUS_RETURN_IF_ERROR(inspect::CheckOptions(options));
+  LIBBUS_RETURN_IF_ERROR(inspect::CheckNoDirectory(path));
   LIBBUS_ASSIGN_OR_RETURN(const auto file, inspect::File::Open(path));
   inspect::DumpOutput output(options, sink);
   LIBBUS_RETURN_IF_ERROR(inspect::DumpAny(file, output));

@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "libbus/format/record.h"
+#include "libbus/inspect/dump_attributes.h"
 #include "libbus/inspect/dump_output.h"
 #include "libbus/inspect/file_header.h"
 #include "libbus/inspect/picture.h"
 #include "libbus/inspect/segment_reader.h"
+#include "libbus/inspect/slot_owners.h"
 #include "libbus/inspect/topic_files.h"
 #include "libbus/platform/status.h"
 
@@ -16,82 +19,16 @@ namespace {
 
 using format::Verdict;
 
+// A word changes at most three times: only a scribbler gets here.
+constexpr int kMostChanges = 16;
+
 // Bytes beside which no text column stands.
 constexpr size_t kShort = 8;
 
 std::string WordMeaning(const DumpWord& word) {
-  const bool right = word.check_stored == word.check_computed;
-  const std::string check = right
-                                ? fmt::format("check {:02x} right", word.check_stored)
-                                : fmt::format("check {:02x}, computed {:02x}", word.check_stored, word.check_computed);
+  const std::string check = fmt::format("check {:02x}, computed {:02x}", word.check_stored, word.check_computed);
   const std::string flags = word.flags.empty() ? "" : fmt::format(", {}", word.flags);
   return fmt::format("{}{}, owner {}, {}, length {}", word.state, flags, word.owner, check, word.length);
-}
-
-void NumberAndText(Picture& picture, std::string_view name, size_t begin) {
-  const auto size = picture.Number<uint32_t>(fmt::format("{} length", name));
-  DumpField& field = picture.Bytes(name, size);
-  field.meaning = Quoted(field.bytes);
-  const size_t used = begin - picture.left();
-  if (used % 8 != 0) picture.Bytes("padding", 8 - used % 8);
-}
-
-void HeaderFields(Picture& picture, size_t begin) {
-  picture.Number<uint32_t>("headers bytes");
-  const auto count = picture.Number<uint32_t>("headers count");
-  for (uint32_t i = 0; i < count; ++i) {
-    const auto name_size = picture.Number<uint32_t>("header name length");
-    const auto value_size = picture.Number<uint32_t>("header value length");
-    DumpField& name = picture.Bytes("header name", name_size);
-    name.meaning = Quoted(name.bytes);
-    DumpField& value = picture.Bytes("header value", value_size);
-    value.meaning = Quoted(value.bytes);
-  }
-  const size_t used = begin - picture.left();
-  if (used % 8 != 0) picture.Bytes("padding", 8 - used % 8);
-}
-
-std::string FieldNames(uint32_t fields) {
-  constexpr std::string_view kNames[] = {"payload length", "source", "producer", "key", "headers"};
-  std::string text;
-  for (size_t i = 0; i < std::size(kNames); ++i) {
-    if ((fields >> i & 1) != 0) text += fmt::format("{}{}", text.empty() ? "" : ", ", kNames[i]);
-  }
-  const uint32_t unknown = fields & ~format::kKnownFields;
-  if (unknown != 0) text += fmt::format("{}unknown {:#x}", text.empty() ? "" : ", ", unknown);
-  return text.empty() ? "none" : text;
-}
-
-bool HeadersFit(const format::Attributes& attributes) {
-  auto rest = attributes.headers;
-  std::string_view name, value;
-  for (uint32_t i = 0; i < attributes.header_count; ++i) {
-    if (!format::NextHeader(rest, name, value)) return false;
-  }
-  return rest.empty();
-}
-
-// `bytes` are the attributes, which `picture` takes next.
-void AttributeFields(Picture& picture, std::span<const std::byte> bytes) {
-  const auto attributes = format::ParseAttributes(bytes);
-  if (!attributes || !HeadersFit(*attributes)) {
-    picture.Bytes("attributes", bytes.size());
-    picture.Wrong("a field reaches beyond them");
-    return;
-  }
-  const size_t begin = picture.left();
-  picture.Number<uint32_t>("attributes size");
-  picture.Number<uint32_t>("attributes fields", FieldNames);
-  if (attributes->payload_length) picture.Number<uint64_t>("payload length");
-  if (attributes->source) picture.Number<uint64_t>("source");
-  if ((attributes->fields & format::kFieldProducer) != 0) {
-    picture.Number<uint64_t>("producer sequence");
-    NumberAndText(picture, "producer", begin);
-  }
-  if ((attributes->fields & format::kFieldKey) != 0) NumberAndText(picture, "key", begin);
-  if ((attributes->fields & format::kFieldHeaders) != 0) HeaderFields(picture, begin);
-  const size_t rest = bytes.size() - (begin - picture.left());
-  if (rest != 0) picture.Bytes("attributes rest", rest, "fields of a newer version");
 }
 
 // True if a record of the batch that was looked at begins at this offset.
@@ -104,33 +41,45 @@ class SegmentPicture {
   SegmentPicture(const File& file, const SegmentIdentity& identity, const Control& control, DumpOutput& output)
       : file_(file),
         output_(output),
-        reader_(file, identity.seed, identity.base, identity.size, SealedRanges(control)) {}
+        reader_(file, identity.seed, identity.base, identity.size, SealedRanges(control)),
+        owners_(file.path(), identity.header ? identity.header->header.uuid : format::Uuid()) {}
 
   absl::Status Records(uint64_t offset);
   absl::StatusOr<uint64_t> Find(Position position);
+  // What stands before this offset is not shown: a batch is begun inside.
+  void SetBegin(uint64_t begin) { begin_ = begin; }
+  // What stands behind what belongs to the segment.
+  absl::Status Rest() { return output_.EmitBytes(file_, "behind the segment", reader_.size(), file_.size()); }
 
  private:
   DumpItem Item(DumpKind kind, uint64_t offset, uint64_t size) const;
   DumpItem WordItem(DumpKind kind, const Look& look, uint64_t size) const;
   absl::StatusOr<uint64_t> One(const Look& look);
+  absl::StatusOr<uint64_t> Unfinished(const Look& look);
+  absl::Status Newer(const Look& look);
   static void HeadFields(const Look& look, uint64_t attributes, std::span<const std::byte> bytes, Picture& picture,
                          DumpItem& item);
   absl::Status LongTail(const Look& look, const format::Extent& extent);
   absl::Status Data(const Look& look, DumpKind kind = DumpKind::kData);
   absl::Status Batch(const Look& look);
+  absl::Status Slack(uint64_t from, uint64_t to);
   absl::Status Inner(const Look& look);
   absl::Status BadInner(const Look& look);
-  absl::Status GivenUp(const Look& look);
+  absl::Status GivenUp(const Look& look, std::span<const std::byte> bytes);
   absl::Status End(const Look& look);
   absl::StatusOr<uint64_t> Free(const Look& look);
   absl::StatusOr<uint64_t> Damage(const Look& look, std::string_view what);
-  std::string Resumes(uint64_t next) const;
+  // Where reading goes on behind damage that ends at the offset `next`, put into the item and said in words.
+  std::string Resumes(uint64_t next, DumpItem& item);
+  std::string WhatStandsAt(uint64_t offset);
   uint64_t Position(uint64_t offset) const { return reader_.base() + offset; }
 
   const File& file_;
   DumpOutput& output_;
   SegmentReader reader_;
+  SlotOwners owners_;
   uint64_t begin_ = 0;  // what stands before this offset is not shown: a batch is begun inside
+  int changes_ = 0;     // of the word that is looked at, while it was
 };
 
 absl::Status SegmentPicture::Records(uint64_t offset) {
@@ -146,12 +95,11 @@ absl::Status SegmentPicture::Records(uint64_t offset) {
 absl::StatusOr<uint64_t> SegmentPicture::One(const Look& look) {
   switch (look.verdict) {
     case Verdict::kData:
-      LIBBUS_RETURN_IF_ERROR(look.inner.empty() ? Data(look) : Batch(look));
+      LIBBUS_RETURN_IF_ERROR(look.word.is_newer() ? Newer(look) : look.inner.empty() ? Data(look) : Batch(look));
       break;
     case Verdict::kReserved:
     case Verdict::kGap:
-      LIBBUS_RETURN_IF_ERROR(GivenUp(look));
-      break;
+      return Unfinished(look);
     case Verdict::kEnd:
       LIBBUS_RETURN_IF_ERROR(End(look));
       break;
@@ -179,12 +127,15 @@ DumpItem SegmentPicture::WordItem(DumpKind kind, const Look& look, uint64_t size
 void SegmentPicture::HeadFields(const Look& look, uint64_t attributes, std::span<const std::byte> bytes,
                                 Picture& picture, DumpItem& item) {
   picture.Bytes("word", 8, WordMeaning(*item.word));
-  picture.Bytes("checksum", 4, fmt::format("{:08x} right", look.header.checksum));
-  if (!look.valid()) {
-    item.fields.back().meaning = fmt::format("stored {:08x}, computed {:08x}", look.header.checksum, look.computed);
-    picture.Wrong(look.word.is_batch() ? "the table of the batch does not verify"
-                  : look.extent        ? "wrong"
-                                       : "the attributes do not fit");
+  picture.Checksum("checksum", look.extent || look.computed != 0 ? std::optional(look.computed) : std::nullopt);
+  if (look.valid()) {
+    // Nothing to add.
+  } else if (look.told && *look.told != look.header.checksum) {
+    picture.Wrong(fmt::format("the table of the batch says {:08x}", *look.told));
+  } else if (look.word.is_batch()) {
+    picture.Wrong("the table of the batch does not verify");
+  } else if (!look.extent) {
+    picture.Wrong("the attributes do not fit");
   }
   picture.Number<uint32_t>("type");
   picture.Time("timestamp");
@@ -217,9 +168,7 @@ absl::Status SegmentPicture::Data(const Look& look, DumpKind kind) {
   if (whole && slack != 0) picture.Bytes("slack", slack, "not part of the payload");
   if (whole && picture.left() != 0) picture.Bytes("padding", picture.left());
   item.summary = fmt::format("{} bytes, payload {}", look.size, extent.payload);
-  if (!look.valid()) {
-    item.summary += fmt::format("; does not verify: a reader gets a gap up to {}", Position(look.offset + look.size));
-  }
+  if (!look.valid()) item.summary += fmt::format("; does not verify; {}", Resumes(look.offset + look.size, item));
   output_.EmitRecord(item);
   return whole ? absl::OkStatus() : LongTail(look, extent);
 }
@@ -245,11 +194,20 @@ absl::Status SegmentPicture::Batch(const Look& look) {
     output_.EmitRecord(item);
     if (!whole) LIBBUS_RETURN_IF_ERROR(output_.EmitBytes(file_, "table", look.offset + 32, look.offset + size));
   }
+  uint64_t at = look.offset + size;
   for (const Look& inner : look.inner) {
-    if (output_.done()) break;
+    if (output_.done()) return reader_.status();
+    if (inner.offset >= begin_) LIBBUS_RETURN_IF_ERROR(Slack(at, inner.offset));
     if (inner.offset >= begin_) LIBBUS_RETURN_IF_ERROR(Inner(inner));
+    at = inner.offset + inner.size;
   }
+  LIBBUS_RETURN_IF_ERROR(Slack(at, look.offset + look.size));
   return reader_.status();
+}
+
+// What stands between the parts of a batch.
+absl::Status SegmentPicture::Slack(uint64_t from, uint64_t to) {
+  return from < to ? output_.EmitBytes(file_, "padding", from, to) : absl::OkStatus();
 }
 
 absl::Status SegmentPicture::Inner(const Look& look) {
@@ -262,27 +220,51 @@ absl::Status SegmentPicture::BadInner(const Look& look) {
   Picture picture(item, reader_.Bytes(look.offset, whole ? look.size : format::kWordSize));
   picture.Bytes("word", format::kWordSize, WordMeaning(*item.word));
   picture.Wrong("the word does not verify");
-  if (whole) picture.Bytes("damage", picture.left());
-  item.summary = fmt::format("{} bytes: the word does not verify; a reader gets a gap up to {}", look.size,
-                             Position(look.offset + look.size));
+  if (whole) picture.Unread("damage", picture.left(), DumpRole::kDamage);
+  item.summary =
+      fmt::format("{} bytes: the word does not verify; {}", look.size, Resumes(look.offset + look.size, item));
   output_.EmitRecord(item);
   if (whole) return absl::OkStatus();
   return output_.EmitBytes(file_, "damage", look.offset + format::kWordSize, look.offset + look.size);
 }
 
-// A record that is reserved, or was given up: nobody checks its bytes.
-absl::Status SegmentPicture::GivenUp(const Look& look) {
+// A record that is reserved, or was given up: nobody checks its bytes. Its word may become final while they are read.
+absl::StatusOr<uint64_t> SegmentPicture::Unfinished(const Look& look) {
+  const bool whole = look.size <= DumpOutput::kChunk;
+  const auto bytes = reader_.Bytes(look.offset, whole ? look.size : format::kWordSize);
+  uint64_t word = 0;
+  if (bytes.size() >= sizeof(word)) std::memcpy(&word, bytes.data(), sizeof(word));
+  if (word != look.word.bits() && changes_ < kMostChanges) {
+    ++changes_;
+    return look.offset;
+  }
+  changes_ = 0;
+  LIBBUS_RETURN_IF_ERROR(GivenUp(look, bytes));
+  return look.offset + look.size;
+}
+
+absl::Status SegmentPicture::GivenUp(const Look& look, std::span<const std::byte> bytes) {
   const bool gap = look.verdict == Verdict::kGap;
   DumpItem item = WordItem(gap ? DumpKind::kGap : DumpKind::kReserved, look, look.size);
-  const bool whole = look.size <= DumpOutput::kChunk;
-  Picture picture(item, reader_.Bytes(look.offset, whole ? look.size : format::kWordSize));
+  const bool whole = bytes.size() == look.size;
+  Picture picture(item, bytes);
   picture.Bytes("word", format::kWordSize, WordMeaning(*item.word));
-  if (whole) picture.Bytes(gap ? "given up" : "being filled", picture.left());
-  item.summary = gap ? fmt::format("{} bytes, {}, owner {}", look.size, item.word->flags, look.word.owner())
-                     : fmt::format("{} bytes, not committed, owner {}", look.size, look.word.owner());
+  if (whole) picture.Unread(gap ? "given up" : "being filled", picture.left());
+  item.owner = owners_.Find(look.word.owner());
+  item.summary = fmt::format("{} bytes, {}, owner {}{}", look.size, gap ? item.word->flags : "not committed",
+                             look.word.owner(), OwnerText(item.owner));
   output_.EmitRecord(item);
   if (whole) return absl::OkStatus();
   return output_.EmitBytes(file_, gap ? "given up" : "being filled", look.offset + 8, look.offset + look.size);
+}
+
+// A record whose bytes only a newer version knows.
+absl::Status SegmentPicture::Newer(const Look& look) {
+  DumpItem item = WordItem(DumpKind::kData, look, look.size);
+  Picture(item, reader_.Bytes(look.offset, format::kWordSize)).Bytes("word", 8, WordMeaning(*item.word));
+  item.summary = fmt::format("{} bytes of a newer version: a reader of this version stops here", look.size);
+  output_.EmitRecord(item);
+  return output_.EmitBytes(file_, "bytes of a newer version", look.offset + format::kWordSize, look.offset + look.size);
 }
 
 absl::Status SegmentPicture::End(const Look& look) {
@@ -294,7 +276,7 @@ absl::Status SegmentPicture::End(const Look& look) {
   item.summary = fmt::format("{}{}; {} bytes behind it{}", sealed ? "sealed: " : "", item.word->flags,
                              reader_.size() - behind, rest ? "" : ", all zero");
   output_.EmitRecord(item);
-  return rest ? output_.EmitBytes(file_, "behind the end", *rest & ~uint64_t{15}, reader_.size()) : absl::OkStatus();
+  return output_.EmitBytes(file_, "behind the end", behind, reader_.size());
 }
 
 absl::StatusOr<uint64_t> SegmentPicture::Free(const Look& look) {
@@ -302,14 +284,45 @@ absl::StatusOr<uint64_t> SegmentPicture::Free(const Look& look) {
   if (rest && reader_.WordAt(look.offset).verdict != Verdict::kFree) return look.offset;  // published meanwhile
   if (rest) return Damage(look, fmt::format("free, but offset {} is not zero", *rest));
   DumpItem item = Item(DumpKind::kFree, look.offset, reader_.size() - look.offset);
+  Picture(item, {}).Bytes("free", 0);
+  item.fields[0].zeros = item.size;
   item.summary = fmt::format("{} bytes, all zero", item.size);
   output_.Emit(item);
   return reader_.size();
 }
 
-std::string SegmentPicture::Resumes(uint64_t next) const {
-  if (next < reader_.size()) return fmt::format("reading goes on at {}", Position(next));
-  return fmt::format("nothing up to the end of the segment ({}) verifies", Position(next));
+std::string SegmentPicture::WhatStandsAt(uint64_t offset) {
+  const Look look = reader_.WordAt(offset);
+  const uint8_t flags = look.word.flags();
+  switch (look.verdict) {
+    case Verdict::kData:
+      return fmt::format("{}, {} bytes", look.word.is_batch() ? "batch" : "data", look.size);
+    case Verdict::kGap:
+      return fmt::format("gap ({}), {} bytes", FlagsText(format::State::kGap, flags), look.size);
+    case Verdict::kReserved:
+      return fmt::format("reserved, {} bytes", look.size);
+    case Verdict::kEnd:
+      return fmt::format("end ({})", EndCauseName(flags));
+    case Verdict::kFree:
+      return "free";
+    case Verdict::kBad:
+      break;
+  }
+  return "damage";
+}
+
+std::string SegmentPicture::Resumes(uint64_t next, DumpItem& item) {
+  if (next + format::kWordSize <= reader_.size()) {
+    const bool inner = item.kind == DumpKind::kInner && reader_.WordAt(next).verdict == Verdict::kBad;
+    item.resume =
+        DumpResume{libbus::Position{Position(next)}, inner ? "the next one of the batch" : WhatStandsAt(next)};
+  } else if (const auto behind = NextInUse(file_.path(), reader_.base() + reader_.size())) {
+    item.resume = DumpResume{libbus::Position{*behind}, "the next segment"};
+  }
+  if (item.resume) {
+    return fmt::format("reading goes on at {} ({})", item.resume->position.offset, item.resume->what);
+  }
+  return fmt::format("nothing up to the end of the segment ({}) verifies, and reading ends here", Position(next));
 }
 
 absl::StatusOr<uint64_t> SegmentPicture::Damage(const Look& look, std::string_view what) {
@@ -319,8 +332,8 @@ absl::StatusOr<uint64_t> SegmentPicture::Damage(const Look& look, std::string_vi
   Picture picture(item, reader_.Bytes(look.offset, whole ? item.size : format::kWordSize));
   picture.Bytes("word", std::min<uint64_t>(format::kWordSize, picture.left()), WordMeaning(*item.word));
   picture.Wrong(what);
-  if (picture.left() != 0) picture.Bytes("damage", picture.left());
-  item.summary = fmt::format("{} bytes: {}; {}", item.size, what, Resumes(next));
+  if (picture.left() != 0) picture.Unread("damage", picture.left(), DumpRole::kDamage);
+  item.summary = fmt::format("{} bytes: {}; {}", item.size, what, Resumes(next, item));
   output_.EmitRecord(item);
   if (!whole) LIBBUS_RETURN_IF_ERROR(output_.EmitBytes(file_, "damage", look.offset + 8, next));
   return next;
@@ -396,7 +409,10 @@ absl::Status DumpSegment(const File& file, DumpOutput& output) {
   }
   SegmentPicture picture(file, *identity, control, output);
   uint64_t offset = 0;
-  if (output.options().from && output.options().from->offset >= identity->base) {
+  if (output.start() && output.start()->base == identity->base) {
+    offset = output.start()->word;
+    picture.SetBegin(output.start()->begin);
+  } else if (output.options().from && output.options().from->offset >= identity->base) {
     LIBBUS_ASSIGN_OR_RETURN(offset, picture.Find(*output.options().from));
   }
   output.Emit(FileItem(
@@ -406,7 +422,8 @@ absl::Status DumpSegment(const File& file, DumpOutput& output) {
     output.Emit(HeaderItem(file, *identity));
     offset = format::kSegmentHeaderSize;
   }
-  return picture.Records(offset);
+  LIBBUS_RETURN_IF_ERROR(picture.Records(offset));
+  return output.done() ? absl::OkStatus() : picture.Rest();
 }
 
 }  // namespace libbus::inspect

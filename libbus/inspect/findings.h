@@ -4,6 +4,7 @@
 
 #include <absl/status/status.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,11 +16,24 @@ namespace libbus::inspect {
 
 class Findings {
  public:
-  explicit Findings(const FindingSink& sink) : sink_(sink) {}
+  explicit Findings(const FindingSink& sink, const VerifyOptions& options = {}) : sink_(sink), options_(options) {}
 
   // The caller wants no more.
   bool stopped() const { return stopped_; }
   VerifyReport& report() { return report_; }
+
+  // So many more bytes are to be checked; so many of them were.
+  void Expect(uint64_t bytes) { total_ += bytes; }
+  void Checked(uint64_t bytes) { done_ += bytes; }
+  // Tells how far the check is, if `bytes` beyond what was said to be checked are news. CANCELLED: the caller wants no
+  // more.
+  absl::Status Tell(uint64_t bytes) {
+    const uint64_t done = std::min(done_ + bytes, total_);
+    if (!options_.progress || (done < told_ + kNews && done < total_)) return absl::OkStatus();
+    told_ = done;
+    if (options_.progress(done, total_)) return absl::OkStatus();
+    return absl::CancelledError("the check was ended before its end");
+  }
 
   void Note(const std::string& file, std::string what) {
     Tell({.damage = false, .file = file, .what = std::move(what)});
@@ -34,8 +48,14 @@ class Findings {
   }
 
  private:
+  static constexpr uint64_t kNews = 1 << 20;
+
   const FindingSink& sink_;
+  const VerifyOptions options_;
   VerifyReport report_;
+  uint64_t total_ = 0;
+  uint64_t done_ = 0;
+  uint64_t told_ = 0;
   bool stopped_ = false;
 };
 

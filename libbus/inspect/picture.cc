@@ -7,6 +7,84 @@
 #include "libbus/record.h"
 
 namespace libbus::inspect {
+namespace {
+
+struct NamedRole {
+  std::string_view name;
+  DumpRole role;
+};
+
+// By the names of fields; what is not named here is a number.
+constexpr NamedRole kRoles[] = {
+    {"magic", DumpRole::kIdentity},
+    {"version", DumpRole::kIdentity},
+    {"uuid", DumpRole::kIdentity},
+    {"word", DumpRole::kWord},
+    {"checksum", DumpRole::kChecksum},
+    {"its checksum", DumpRole::kChecksum},
+    {"type", DumpRole::kType},
+    {"timestamp", DumpRole::kTime},
+    {"created", DumpRole::kTime},
+    {"since", DumpRole::kTime},
+    {"time", DumpRole::kTime},
+    {"before", DumpRole::kTime},
+    {"base", DumpRole::kPosition},
+    {"position", DumpRole::kPosition},
+    {"tail", DumpRole::kPosition},
+    {"durable", DumpRole::kPosition},
+    {"first position", DumpRole::kPosition},
+    {"epoch from", DumpRole::kPosition},
+    {"epoch to", DumpRole::kPosition},
+    {"tail hint", DumpRole::kPosition},
+    {"known tail", DumpRole::kPosition},
+    {"floor", DumpRole::kPosition},
+    {"mark", DumpRole::kPosition},
+    {"attributes size", DumpRole::kAttribute},
+    {"attributes fields", DumpRole::kAttribute},
+    {"payload length", DumpRole::kAttribute},
+    {"source", DumpRole::kAttribute},
+    {"producer sequence", DumpRole::kAttribute},
+    {"producer length", DumpRole::kAttribute},
+    {"producer", DumpRole::kAttribute},
+    {"key length", DumpRole::kAttribute},
+    {"key", DumpRole::kAttribute},
+    {"headers bytes", DumpRole::kAttribute},
+    {"headers count", DumpRole::kAttribute},
+    {"header name length", DumpRole::kAttribute},
+    {"header value length", DumpRole::kAttribute},
+    {"header name", DumpRole::kAttribute},
+    {"header value", DumpRole::kAttribute},
+    {"headers rest", DumpRole::kAttribute},
+    {"attributes rest", DumpRole::kAttribute},
+    {"attributes", DumpRole::kAttribute},
+    {"count", DumpRole::kTable},
+    {"record at", DumpRole::kTable},
+    {"table", DumpRole::kTable},
+    {"payload", DumpRole::kPayload},
+    {"payload, continued", DumpRole::kPayload},
+    {"slack", DumpRole::kSlack},
+    {"padding", DumpRole::kSlack},
+    {"reserved", DumpRole::kZeros},
+    {"not used", DumpRole::kZeros},
+    {"zeros", DumpRole::kZeros},
+    {"free", DumpRole::kZeros},
+    {"free slots", DumpRole::kZeros},
+    {"given up", DumpRole::kUnread},
+    {"being filled", DumpRole::kUnread},
+    {"behind the end", DumpRole::kUnread},
+    {"behind the segment", DumpRole::kUnread},
+    {"plain bytes", DumpRole::kBytes},
+    {"a part of an entry", DumpRole::kBytes},
+    {"damage", DumpRole::kDamage},
+};
+
+DumpRole RoleOf(std::string_view name) {
+  const auto* const found =
+      std::find_if(std::begin(kRoles), std::end(kRoles), [&](const NamedRole& role) { return role.name == name; });
+  return found == std::end(kRoles) ? DumpRole::kNumber : found->role;
+}
+
+}  // namespace
 
 std::string_view StateName(format::State state) {
   switch (state) {
@@ -96,7 +174,8 @@ DumpField& Picture::Bytes(std::string_view name, size_t size, std::string meanin
   item_.fields.push_back({.name = std::string(name),
                           .offset = offset_,
                           .bytes = std::string(reinterpret_cast<const char*>(taken.data()), taken.size()),
-                          .meaning = std::move(meaning)});
+                          .meaning = std::move(meaning),
+                          .role = RoleOf(name)});
   bytes_ = bytes_.subspan(taken.size());
   offset_ += taken.size();
   if (taken.size() < size) Wrong("cut off");
@@ -107,14 +186,41 @@ void Picture::Time(std::string_view name) {
   Number<int64_t>(name, [](int64_t nanos) { return nanos == 0 ? std::string("0: none") : FormatTime(nanos); });
 }
 
+bool AllZero(std::string_view bytes) { return bytes.find_first_not_of('\0') == std::string_view::npos; }
+
+void Picture::LeaveOutZeros() {
+  DumpField& field = item_.fields.back();
+  if (field.bytes.size() <= kShownZeros || !AllZero(field.bytes)) return;
+  field.zeros = field.bytes.size();
+  field.bytes.clear();
+}
+
 void Picture::Zeros(std::string_view name, size_t size) {
-  const DumpField& field = Bytes(name, size);
-  const bool zero = std::all_of(field.bytes.begin(), field.bytes.end(), [](char c) { return c == 0; });
-  if (zero) {
-    item_.fields.back().meaning = "zeros";
+  DumpField& field = Bytes(name, size);
+  field.meaning = AllZero(field.bytes) ? "zeros" : "not zero: written by a newer version, or damage";
+  LeaveOutZeros();
+}
+
+void Picture::Unread(std::string_view name, size_t size, DumpRole role) {
+  Bytes(name, size).role = role;
+  LeaveOutZeros();
+}
+
+uint32_t Picture::Checksum(std::string_view name, std::optional<uint32_t> computed) {
+  const auto stored = Number<uint32_t>(name);
+  DumpField& field = item_.fields.back();
+  field.role = DumpRole::kChecksum;
+  field.computed = computed;
+  field.meaning = computed ? fmt::format("stored {:08x}, computed {:08x}", stored, *computed)
+                           : fmt::format("stored {:08x}", stored);
+  if (!computed) {
+    Wrong("what it covers cannot be told");
+  } else if (*computed != stored) {
+    Wrong("wrong");
   } else {
-    item_.fields.back().meaning = "not zero: written by a newer version, or damage";
+    field.meaning += ": right";
   }
+  return stored;
 }
 
 void Picture::Wrong(std::string_view why) {

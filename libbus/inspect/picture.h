@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,11 @@ std::string Quoted(std::string_view text, size_t limit = 200);
 DumpWord TakeApart(format::TopicSeed seed, uint64_t position, format::Word word);
 
 DumpItem MakeItem(DumpKind kind, const std::string& file, uint64_t offset, uint64_t size);
+
+// More zeros than this are counted, not shown.
+inline constexpr size_t kShownZeros = 64;
+
+bool AllZero(std::string_view bytes);
 
 // Takes an item's bytes off the front, each as a field of its own.
 class Picture {
@@ -58,12 +64,19 @@ class Picture {
 
   // A time in ns since 1970.
   void Time(std::string_view name);
-  // Reserved bytes: right if they are zero.
+  // Reserved bytes: right if they are zero. A long stretch of them is left out and counted.
   void Zeros(std::string_view name, size_t size);
+  // The next `size` bytes, of which nobody asks what they are: zeros are left out likewise.
+  void Unread(std::string_view name, size_t size, DumpRole role = DumpRole::kUnread);
+  // The next four bytes as a checksum. `computed`: what it should be; nothing: what it covers cannot be told.
+  uint32_t Checksum(std::string_view name, std::optional<uint32_t> computed);
   // The last field says what is wrong with it.
   void Wrong(std::string_view why);
 
  private:
+  // Leaves the last field's bytes out, if they are many and all zero.
+  void LeaveOutZeros();
+
   DumpItem& item_;
   std::span<const std::byte> bytes_;
   uint64_t offset_;

@@ -164,7 +164,10 @@ absl::Status LogCheck::Walk(size_t index, const File& file, SegmentReader& reade
     const Look look = reader.At(offset);
     LIBBUS_RETURN_IF_ERROR(reader.status());
     offset = Step(index, file, reader, look);
+    LIBBUS_RETURN_IF_ERROR(findings_.Tell(offset));
   }
+  findings_.Checked(file.size());
+  LIBBUS_RETURN_IF_ERROR(findings_.Tell(0));
   findings_.report().bytes += std::min(offset, reader.size());
   return reader.status();
 }

@@ -35,7 +35,20 @@ TEST_F(InspectCommandsTest, DumpAsJsonIsOneObjectALine) {
                       "\"position\":96,\"word\":{\"state\":\"data\",\"flags\":\"\",\"owner\":1,\"length\":3,"),
             std::string::npos)
       << dump;
-  EXPECT_NE(dump.find("{\"name\":\"payload\",\"offset\":120,\"hex\":\"74776f\","), std::string::npos) << dump;
+  EXPECT_NE(dump.find("{\"name\":\"payload\",\"role\":\"payload\",\"offset\":120,\"size\":3,\"hex\":\"74776f\","),
+            std::string::npos)
+      << dump;
+}
+
+TEST_F(InspectCommandsTest, DumpAroundAPositionMarksIt) {
+  const std::string dump = Out({"dump", "t", "--around", "99", "-n", "1"});
+  EXPECT_NE(dump.find("\nposition 64  offset 64  data"), std::string::npos) << dump;
+  EXPECT_NE(dump.find("\n==> position 96  offset 96  data"), std::string::npos) << dump;
+  EXPECT_NE(dump.find("\nposition 128  offset 128  data"), std::string::npos) << dump;
+  EXPECT_NE(Out({"dump", "t", "--around", "99", "-n", "0", "--json"}).find("\"marked\":true"), std::string::npos);
+  EXPECT_EQ(Run({"dump", "t", "96", "--around", "99"}).code, 2);
+  ExpectError({"dump", "b/t"}, 1,
+              "b/t: a directory: name the topic (\"bus --bus b dump t\") or one of its files, such as b/t/control");
 }
 
 TEST_F(InspectCommandsTest, DumpTakesAnyFileOfABusAndForeignOnes) {

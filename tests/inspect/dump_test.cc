@@ -1,8 +1,10 @@
 #include <absl/status/status.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
-#include <set>
+#include <map>
 
 #include "libbus/format/word.h"
 #include "tests/inspect/fixture.h"
@@ -29,19 +31,21 @@ std::string MeaningOf(const DumpItem& item, std::string_view name) {
   return field != nullptr ? field->meaning : "no such field";
 }
 
-// Every byte of the file stands in a field, once, but for stretches of zeros.
+// Every byte of the file stands in a field, once; long stretches of zeros as their number.
 void ExpectAllBytesShown(const std::vector<DumpItem>& items, const std::string& file) {
-  std::string shown(file.size(), '\0');
-  std::set<uint64_t> offsets;
+  std::map<uint64_t, const DumpField*> fields;
   for (const DumpItem& item : items) {
     for (const DumpField& field : item.fields) {
-      if (field.bytes.empty()) continue;
-      EXPECT_TRUE(offsets.insert(field.offset).second) << "shown twice: " << field.offset;
-      ASSERT_LE(field.offset + field.bytes.size(), file.size());
-      shown.replace(field.offset, field.bytes.size(), field.bytes);
+      if (field.bytes.size() + field.zeros == 0) continue;
+      EXPECT_TRUE(fields.insert({field.offset, &field}).second) << "shown twice: " << field.offset;
     }
   }
-  EXPECT_EQ(shown, file);
+  std::string shown;
+  for (const auto& [offset, field] : fields) {
+    ASSERT_EQ(offset, shown.size()) << field->name;
+    shown += field->bytes + std::string(field->zeros, '\0');
+  }
+  EXPECT_TRUE(shown == file) << shown.size() << " of " << file.size();
 }
 
 Spec FullSpec() {
@@ -192,6 +196,7 @@ TEST_F(DumpTest, GapsEndsAndTheTailAreNamedWithCauseAndOwner) {
   EXPECT_EQ(Only(items, DumpKind::kReserved)[0].summary, "48 bytes, not committed, owner 5");
   EXPECT_EQ(Only(items, DumpKind::kEnd)[0].word->flags, "power loss");
   EXPECT_EQ(Only(items, DumpKind::kFree)[0].summary, "4032 bytes, all zero");
+  EXPECT_EQ(Only(items, DumpKind::kFree)[0].fields[0].zeros, 4032u);
   for (const DumpItem& item : items) EXPECT_FALSE(item.damaged) << item.summary;
 }
 
@@ -207,7 +212,9 @@ TEST_F(DumpTest, DamageSaysWhereReadingGoesOn) {
   ASSERT_EQ(damage.size(), 1u);
   EXPECT_EQ(damage[0].size, good - bad);
   EXPECT_EQ(damage[0].summary, std::to_string(good - bad) + " bytes: the word does not verify; reading goes on at " +
-                                   std::to_string(good));
+                                   std::to_string(good) + " (data, 32 bytes)");
+  ASSERT_TRUE(damage[0].resume.has_value());
+  EXPECT_EQ(damage[0].resume->position.offset, good);
   EXPECT_TRUE(damage[0].damaged);
 }
 
@@ -221,6 +228,187 @@ TEST_F(DumpTest, AWrongChecksumShowsBoth) {
   EXPECT_TRUE(records[0].damaged);
   EXPECT_FALSE(FieldOf(records[0], "checksum")->right);
   EXPECT_EQ(MeaningOf(records[0], "checksum").find("stored "), 0u);
+  EXPECT_NE(records[0].summary.find("; does not verify; reading goes on at "), std::string::npos) << records[0].summary;
+}
+
+TEST_F(DumpTest, ARightChecksumShowsBothToo) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("right");
+  Put(segment, 0);
+  const auto items = Dump();
+  const DumpItem record = Only(items, DumpKind::kData)[0];
+  const DumpField* checksum = FieldOf(record, "checksum");
+  ASSERT_TRUE(checksum->computed.has_value());
+  EXPECT_EQ(checksum->meaning, fmt::format("stored {0:08x}, computed {0:08x}: right", *checksum->computed));
+  EXPECT_EQ(checksum->role, DumpRole::kChecksum);
+  EXPECT_EQ(FieldOf(record, "payload")->role, DumpRole::kPayload);
+  EXPECT_NE(MeaningOf(record, "word").find(fmt::format("check {0:02x}, computed {0:02x}", record.word->check_stored)),
+            std::string::npos);
+}
+
+TEST_F(DumpTest, AGapTellsWhoHeldItsSlot) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Gap(3, 6, format::kGapDead);
+  segment.Reserved(3, 7);
+  Put(segment, 0);
+  format::Slot slot = {};
+  slot.pid = 4711;
+  slot.since = 1'700'000'000'000'000'000;
+  std::memcpy(slot.name, "loader", 6);
+  const std::string_view bytes(reinterpret_cast<const char*>(&slot), sizeof(slot));
+  Patch(TopicPath("control"), format::kSlotsOffset + 6 * sizeof(slot), bytes);
+  const DumpItem gap = Only(Dump(), DumpKind::kGap)[0];
+  EXPECT_EQ(gap.summary, "32 bytes, dead, owner 6 (its slot: process 4711 \"loader\", gone)");
+  ASSERT_TRUE(gap.owner.has_value());
+  EXPECT_EQ(gap.owner->pid, 4711u);
+  EXPECT_EQ(gap.owner->name, "loader");
+  EXPECT_EQ(gap.owner->alive, false);
+  EXPECT_FALSE(Only(Dump(), DumpKind::kReserved)[0].owner.has_value());
+}
+
+TEST_F(DumpTest, AttributesThatDoNotHoldTogetherAreNoDamage) {
+  SegmentBytes segment(uuid_, 0);
+  // Attributes of 16 bytes whose key is longer than they are, written so, with a right checksum.
+  std::string body("\x10\0\0\0\x08\0\0\0\xff\0\0\0key!payload", 23);
+  segment.DataOf(format::kHasAttributes, body);
+  Put(segment, 0);
+  const auto records = Only(Dump(), DumpKind::kData);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_FALSE(records[0].damaged);
+  EXPECT_EQ(MeaningOf(records[0], "attributes"), "a field reaches beyond them: as if there were none");
+  EXPECT_EQ(FieldOf(records[0], "payload")->bytes, "payload");
+}
+
+TEST_F(DumpTest, ARecordOfANewerVersionIsSaidToBeOne) {
+  SegmentBytes segment(uuid_, 0);
+  segment.DataOf(1 << 4, "who knows");
+  segment.Data("behind");
+  Put(segment, 0);
+  const auto items = DumpOf(TopicPath(SegmentName(0)));
+  const auto records = Only(items, DumpKind::kData);
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].summary, "40 bytes of a newer version: a reader of this version stops here");
+  EXPECT_FALSE(records[0].damaged);
+  ExpectAllBytesShown(items, GetFile(TopicPath(SegmentName(0))));
+}
+
+TEST_F(DumpTest, BehindTheLastRecordThatVerifiesReadingGoesOnInTheNextSegment) {
+  SegmentBytes first(uuid_, 0);
+  const uint64_t bad = first.Data("bad word");
+  first.End();
+  first.bytes()[bad + 3] ^= 0x10;
+  Put(first, 0);
+  auto damage = Only(Dump(), DumpKind::kDamage);
+  ASSERT_EQ(damage.size(), 1u);
+  EXPECT_FALSE(damage[0].resume.has_value());
+  EXPECT_NE(damage[0].summary.find("; nothing up to the end of the segment (4096) verifies, and reading ends here"),
+            std::string::npos);
+  SegmentBytes second(uuid_, kTestSegmentSize);
+  second.Data("next");
+  Put(second, kTestSegmentSize);
+  damage = Only(Dump(), DumpKind::kDamage);
+  ASSERT_TRUE(damage[0].resume.has_value());
+  EXPECT_EQ(damage[0].resume->position.offset, kTestSegmentSize + 64);
+  EXPECT_EQ(damage[0].resume->what, "the next segment");
+}
+
+// The offsets of the items with a position that are shown around one, the marked one negative.
+std::vector<int64_t> Offsets(const std::vector<DumpItem>& items) {
+  std::vector<int64_t> offsets;
+  for (const DumpItem& item : items) {
+    if (!item.position) continue;
+    const auto offset = static_cast<int64_t>(item.position->offset);
+    offsets.push_back(item.marked ? -offset : offset);
+  }
+  return offsets;
+}
+
+TEST_F(DumpTest, AroundAPositionWhereverItIs) {
+  SegmentBytes first(uuid_, 0);
+  std::vector<int64_t> at;
+  for (int i = 0; i < 5; ++i) at.push_back(static_cast<int64_t>(first.Data("0123456789")));
+  const auto gap = static_cast<int64_t>(first.Gap(40, 3, format::kGapAborted));
+  const auto end = static_cast<int64_t>(first.End());
+  SegmentBytes second(uuid_, kTestSegmentSize);
+  const auto next = static_cast<int64_t>(second.Data("next"));
+  const uint64_t tail = second.position();
+  Put(first, 0);
+  Put(second, kTestSegmentSize);
+  const auto around = [&](uint64_t position, uint64_t n) {
+    return Offsets(Dump({.count = n, .around = Position{position}}));
+  };
+  using Expected = std::vector<int64_t>;
+  EXPECT_EQ(around(static_cast<uint64_t>(at[2]), 1), (Expected{at[1], -at[2], at[3]}));
+  EXPECT_EQ(around(static_cast<uint64_t>(at[2]) + 17, 1), (Expected{at[1], -at[2], at[3]}));
+  EXPECT_EQ(around(static_cast<uint64_t>(at[2]), 0), (Expected{-at[2]}));
+  EXPECT_EQ(around(static_cast<uint64_t>(gap) + 30, 1), (Expected{at[4], -gap, end}));
+  EXPECT_EQ(around(static_cast<uint64_t>(at[0]), 1), (Expected{-at[0], at[1]}));
+  EXPECT_EQ(around(static_cast<uint64_t>(end) + 500, 1), (Expected{gap, -end, kTestSegmentSize, next}));
+  EXPECT_EQ(around(static_cast<uint64_t>(next) + 1, 2),
+            (Expected{gap, end, kTestSegmentSize, -next, static_cast<int64_t>(tail)}));
+  EXPECT_EQ(around(tail + 100, 1), (Expected{next, -static_cast<int64_t>(tail)}));
+  EXPECT_EQ(Offsets(Dump({.around = Position{static_cast<uint64_t>(at[3])}})),
+            (Expected{at[0], at[1], at[2], -at[3], at[4], gap, end}));
+  const auto error = [&](uint64_t position) {
+    return DumpTopic(directory_, "t", {.around = Position{position}}, [](const DumpItem&) { return true; }).status();
+  };
+  EXPECT_TRUE(absl::IsOutOfRange(error(2 * kTestSegmentSize))) << error(2 * kTestSegmentSize);
+  EXPECT_EQ(DumpTopic(directory_, "t", {.from = Position{64}, .around = Position{64}}, nullptr).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(DumpTest, AroundARecordOfABatch) {
+  SegmentBytes segment(uuid_, 0);
+  std::vector<uint64_t> inner;
+  const auto before = static_cast<int64_t>(segment.Data("before"));
+  const auto frame = static_cast<int64_t>(segment.Batch({"first", "second", "third"}, &inner));
+  const auto behind = static_cast<int64_t>(segment.Data("behind"));
+  Put(segment, 0);
+  std::vector<int64_t> at(inner.begin(), inner.end());
+  const auto around = [&](uint64_t position, uint64_t n) {
+    return Offsets(Dump({.count = n, .around = Position{position}}));
+  };
+  using Expected = std::vector<int64_t>;
+  EXPECT_EQ(around(inner[1] + 3, 1), (Expected{at[0], -at[1], at[2]}));
+  EXPECT_EQ(around(inner[0], 1), (Expected{frame, -at[0], at[1]}));
+  EXPECT_EQ(around(inner[0], 2), (Expected{before, frame, -at[0], at[1], at[2]}));
+  EXPECT_EQ(around(static_cast<uint64_t>(frame) + 30, 1), (Expected{before, -frame, at[0]}));
+  EXPECT_EQ(around(static_cast<uint64_t>(behind), 2), (Expected{at[1], at[2], -behind, behind + 32}));
+}
+
+TEST_F(DumpTest, AroundAPlaceInDamage) {
+  SegmentBytes segment(uuid_, 0);
+  const auto before = static_cast<int64_t>(segment.Data("before"));
+  const uint64_t bad = segment.Data("bad word");
+  const auto good = static_cast<int64_t>(segment.Data("good"));
+  segment.bytes()[bad + 3] ^= 0x10;
+  Put(segment, 0);
+  EXPECT_EQ(Offsets(Dump({.count = 1, .around = Position{bad + 9}})),
+            (std::vector<int64_t>{before, -static_cast<int64_t>(bad), good}));
+}
+
+TEST_F(DumpTest, AroundAByteOfAForeignFileIsItsLine) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += static_cast<char>('a' + i % 26);
+  PutFile(Path("foreign"), text);
+  const auto items = DumpOf(Path("foreign"), {.count = 1, .around = Position{50}});
+  ASSERT_EQ(items.size(), 4u);
+  EXPECT_EQ(items[1].fields[0].bytes, text.substr(32, 16));
+  EXPECT_EQ(items[2].fields[0].bytes, text.substr(48, 16));
+  EXPECT_TRUE(items[2].marked);
+  EXPECT_EQ(items[3].fields[0].bytes, text.substr(64, 16));
+}
+
+TEST_F(DumpTest, ADirectorySaysWhatToName) {
+  const auto message = [](const std::string& path) {
+    return std::string(DumpFile(path, {}, [](const DumpItem&) { return true; }).status().message());
+  };
+  EXPECT_EQ(message(Path("t/")), fmt::format("{0}/t/: a directory: name the topic (\"bus --bus {0} dump t\") or one of "
+                                             "its files, such as {0}/t/control",
+                                             directory_));
+  EXPECT_EQ(message(directory_), fmt::format("{0}: a directory: name a topic (\"bus --bus {0} dump TOPIC\") or a file, "
+                                             "such as {0}/bus",
+                                             directory_));
 }
 
 TEST_F(DumpTest, FromAPositionSoManyRecords) {

@@ -33,6 +33,32 @@ TEST(DumpTextTest, RepeatedLinesAreFoldedButForTheLast) {
             "  00000040  00 00 00 00 00 00                                |......|\n");
 }
 
+TEST(DumpTextTest, ZerosThatWereLeftOutAreCounted) {
+  DumpItem item;
+  item.kind = DumpKind::kHeader;
+  item.summary = "header";
+  item.fields.push_back({.name = "reserved", .offset = 16, .meaning = "zeros", .zeros = 3980});
+  EXPECT_EQ(DumpText(item),
+            "offset 0  header  header\n"
+            "  00000010  3980 zeros                                       reserved: zeros\n");
+}
+
+TEST(DumpTextTest, AMarkedItemAndEachRoleArePainted) {
+  DumpItem item;
+  item.kind = DumpKind::kData;
+  item.summary = "8 bytes";
+  item.marked = true;
+  item.fields.push_back({.name = "word", .bytes = "12345678", .meaning = "data", .role = DumpRole::kWord});
+  item.fields.push_back({.name = "bad", .bytes = "1", .meaning = "x", .right = false, .role = DumpRole::kType});
+  const auto paint = [](DumpRole role, std::string_view text) {
+    return "<" + std::string(DumpRoleName(role)) + ">" + std::string(text) + "</>";
+  };
+  EXPECT_EQ(DumpText(item, paint),
+            "<mark>==> </><headline>offset 0  data  8 bytes</>\n"
+            "<word>  00000000  31 32 33 34 35 36 37 38                          word: data</>\n"
+            "<damage>  00000000  31                                               bad: x  <-- WRONG</>\n");
+}
+
 TEST(DumpTextTest, AFileIsNamed) {
   DumpItem item;
   item.kind = DumpKind::kFile;

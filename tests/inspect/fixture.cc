@@ -84,6 +84,15 @@ uint64_t SegmentBytes::Data(std::string_view payload, const Spec& spec, uint32_t
   return PutWord(word);
 }
 
+uint64_t SegmentBytes::DataOf(uint8_t flags, std::string_view body) {
+  const auto word =
+      format::MakeWord(seed_, position(), format::State::kData, flags, 1, static_cast<uint32_t>(body.size()));
+  format::RecordHeader header{.word = word.bits(), .checksum = 0, .type = 0, .timestamp = 0};
+  header.checksum = format::Crc32c(format::BeginChecksum(seed_, position(), word, 0, 0), body.data(), body.size());
+  bytes_.replace(offset_, sizeof(header) + body.size(), AsText(header) + std::string(body));
+  return PutWord(word);
+}
+
 uint64_t SegmentBytes::Batch(const std::vector<std::string>& payloads, std::vector<uint64_t>* inner) {
   std::string records;
   std::vector<format::StagedRecord> staged;

@@ -33,6 +33,8 @@ class SegmentBytes {
 
   // Each returns the position of what it appended.
   uint64_t Data(std::string_view payload, const Spec& spec = {}, uint32_t type = 0);
+  // Whatever the flags mean; the checksum covers all of the body.
+  uint64_t DataOf(uint8_t flags, std::string_view body);
   // Of a batch: where its frame begins. `inner` gets the positions of its records.
   uint64_t Batch(const std::vector<std::string>& payloads, std::vector<uint64_t>* inner = nullptr);
   uint64_t Reserved(uint32_t length, uint32_t owner);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "libbus/format/word.h"
@@ -28,6 +29,32 @@ TEST_F(VerifyTest, AWholeTopicHasNoFindings) {
   EXPECT_EQ(report.segments, 2u);
   EXPECT_EQ(report.records, 3u);
   EXPECT_EQ(report.end.offset, second.position());
+}
+
+TEST_F(VerifyTest, TellsHowFarItIsAndCanBeEnded) {
+  SegmentBytes first(uuid_, 0, 8 << 20);
+  while (first.position() < 7 << 20) first.Data(std::string(100'000, 'x'));
+  first.End();
+  SegmentBytes second(uuid_, 8 << 20);
+  second.Data("two");
+  Put(first, 0);
+  Put(second, 8 << 20);
+  std::vector<uint64_t> told;
+  const auto ignore = [](const Finding&) { return true; };
+  VerifyOptions options;
+  options.progress = [&](uint64_t done, uint64_t total) {
+    EXPECT_EQ(total, (8u << 20) + kTestSegmentSize);
+    told.push_back(done);
+    return true;
+  };
+  ASSERT_TRUE(VerifyTopic(directory_, "t", ignore, options).ok());
+  EXPECT_GE(told.size(), 7u);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+  EXPECT_EQ(told.back(), (8u << 20) + kTestSegmentSize);
+  told.clear();
+  options.progress = [&](uint64_t done, uint64_t) { return told.push_back(done), false; };
+  EXPECT_TRUE(absl::IsCancelled(VerifyTopic(directory_, "t", ignore, options).status()));
+  EXPECT_EQ(told.size(), 1u);
 }
 
 TEST_F(VerifyTest, WhatAKilledWriterLeavesIsOneLineAndNoDamage) {

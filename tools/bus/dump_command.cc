@@ -17,6 +17,7 @@ struct DumpArguments {
   std::string what;
   std::string position;
   std::string count;
+  std::string around;
 };
 
 std::string WordJson(const libbus::DumpWord& word) {
@@ -33,13 +34,24 @@ std::string WordJson(const libbus::DumpWord& word) {
 std::string FieldJson(const libbus::DumpField& field) {
   std::string hex;
   for (const char byte : field.bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  return JsonObject()
-      .Add("name", field.name)
+  JsonObject object;
+  object.Add("name", field.name)
+      .Add("role", libbus::DumpRoleName(field.role))
       .Add("offset", field.offset)
+      .Add("size", field.bytes.size() + field.zeros)
       .Add("hex", hex)
       .Add("meaning", field.meaning)
-      .Add("right", field.right)
-      .Object();
+      .Add("right", field.right);
+  if (field.zeros != 0) object.Add("zeros", field.zeros);
+  if (field.computed) object.Add("computed", *field.computed);
+  return object.Object();
+}
+
+std::string OwnerJson(const libbus::DumpOwner& owner) {
+  JsonObject object;
+  object.Add("slot", owner.slot).Add("pid", owner.pid).Add("name", owner.name).Add("since", owner.since);
+  if (owner.alive) object.Add("alive", *owner.alive);
+  return object.Object();
 }
 
 std::string ItemJson(const libbus::DumpItem& item) {
@@ -49,6 +61,9 @@ std::string ItemJson(const libbus::DumpItem& item) {
   if (item.position) object.Add("position", item.position->offset);
   if (item.word) object.AddRaw("word", WordJson(*item.word));
   object.Add("summary", item.summary).Add("damaged", item.damaged);
+  if (item.marked) object.Add("marked", true);
+  if (item.owner) object.AddRaw("owner", OwnerJson(*item.owner));
+  if (item.resume) object.Add("resumes_at", item.resume->position.offset).Add("resumes_with", item.resume->what);
   std::vector<std::string> fields;
   for (const libbus::DumpField& field : item.fields) fields.push_back(FieldJson(field));
   return object.AddArray("fields", fields).Line();
@@ -87,6 +102,11 @@ int Dump(const Tool& tool, const DumpArguments& arguments) {
     BUS_FAIL_IF_ERROR(position.status());
     options.from = libbus::Position{*position};
   }
+  if (!arguments.around.empty()) {
+    const auto position = ParseNumber(arguments.around);
+    BUS_FAIL_IF_ERROR(position.status());
+    options.around = libbus::Position{*position};
+  }
   const auto sink = [&](const libbus::DumpItem& item) {
     return Stdout().Write(tool.json ? ItemJson(item) : libbus::DumpText(item));
   };
@@ -109,9 +129,14 @@ void AddDumpCommand(CLI::App& app, Tool& tool) {
            "may be damaged, cut off, copied, or none of a bus at all.",
        .examples = {"bus dump orders 64 -n 3", "bus dump orders.bus/orders/control"}});
   command->add_option("T|FILE", arguments->what, "a topic, or a file (damaged or foreign ones too)")->required();
-  command->add_option("POSITION", arguments->position, "begin at the record there (in a foreign file: at that byte)");
+  auto* position = command->add_option("POSITION", arguments->position,
+                                       "begin at the record there (in a foreign file: at that byte)");
   command->add_option("-n,--count", arguments->count, "so many records (in a foreign file: lines of 16 bytes)")
       ->type_name("N");
+  command
+      ->add_option("--around", arguments->around, "show the record that holds this position, and N (3) on both sides")
+      ->type_name("POSITION")
+      ->excludes(position);
   tool.OnRun(command, [&tool, arguments] { return Dump(tool, *arguments); });
 }
 
