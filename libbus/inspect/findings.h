@@ -3,6 +3,7 @@
 #define LIBBUS_INSPECT_FINDINGS_H_
 
 #include <absl/status/status.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -32,7 +33,7 @@ class Findings {
     if (!options_.progress || (done < told_ + kNews && done < total_)) return absl::OkStatus();
     told_ = done;
     if (options_.progress(done, total_)) return absl::OkStatus();
-    return absl::CancelledError("the check was ended before its end");
+    return absl::CancelledError(fmt::format("the check was ended when {} of {} bytes were checked", done, total_));
   }
 
   void Note(const std::string& file, std::string what) {

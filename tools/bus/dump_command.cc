@@ -8,6 +8,8 @@
 #include "tools/bus/commands.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
+#include "tools/bus/signals.h"
+#include "tools/bus/terminal.h"
 #include "tools/bus/values.h"
 
 namespace bustool {
@@ -69,6 +71,43 @@ std::string ItemJson(const libbus::DumpItem& item) {
   return object.AddArray("fields", fields).Line();
 }
 
+std::string PaintRole(libbus::DumpRole role, std::string_view text) {
+  using libbus::DumpRole;
+  switch (role) {
+    case DumpRole::kHeadline:
+    case DumpRole::kMark:
+      return Paint(Colour::kBold, text);
+    case DumpRole::kDamage:
+      return Paint(Colour::kRed, text);
+    case DumpRole::kWord:
+    case DumpRole::kTable:
+      return Paint(Colour::kYellow, text);
+    case DumpRole::kChecksum:
+    case DumpRole::kIdentity:
+      return Paint(Colour::kMagenta, text);
+    case DumpRole::kType:
+    case DumpRole::kTime:
+    case DumpRole::kPosition:
+      return Paint(Colour::kCyan, text);
+    case DumpRole::kAttribute:
+      return Paint(Colour::kBlue, text);
+    case DumpRole::kPayload:
+      return Paint(Colour::kGreen, text);
+    case DumpRole::kSlack:
+    case DumpRole::kZeros:
+    case DumpRole::kUnread:
+      return Paint(Colour::kDim, text);
+    case DumpRole::kNumber:
+    case DumpRole::kBytes:
+      break;
+  }
+  return std::string(text);
+}
+
+std::string ItemText(const libbus::DumpItem& item) {
+  return StdoutHasColours() ? libbus::DumpText(item, PaintRole) : libbus::DumpText(item);
+}
+
 bool IsFile(const std::string& path) {
   struct stat status;
   return ::stat(path.c_str(), &status) == 0;
@@ -107,8 +146,10 @@ int Dump(const Tool& tool, const DumpArguments& arguments) {
     BUS_FAIL_IF_ERROR(position.status());
     options.around = libbus::Position{*position};
   }
+  Stdout().Page();
   const auto sink = [&](const libbus::DumpItem& item) {
-    return Stdout().Write(tool.json ? ItemJson(item) : libbus::DumpText(item));
+    if (Interrupted()) return false;
+    return Stdout().Write(tool.json ? ItemJson(item) : ItemText(item));
   };
   const auto summary = DumpAny(tool, arguments.what, options, sink);
   BUS_FAIL_IF_ERROR(summary.status());
