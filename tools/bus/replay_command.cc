@@ -216,13 +216,12 @@ int ReplayRun::Run() {
 
 void AddReplayCommand(CLI::App& app, Tool& tool) {
   auto arguments = std::make_shared<ReplayArguments>();
-  CLI::App* command = Tool::AddCommand(app, "replay", "publish records once more into another topic, or print them",
-                                       "bus replay orders -o @-2h --to rehearsal --create --speed 10");
+  CLI::App* command =
+      Tool::AddCommand(app, {.name = "replay",
+                             .what = "publish records once more into another topic, or print them",
+                             .examples = {"bus replay orders -o @-2h --to rehearsal --create --speed 10"}});
   command->add_option("T", arguments->topic, "the topic whose records are replayed")->required();
-  command
-      ->add_option("-o,--offset", arguments->range,
-                   "A:B or A (start, end, N: position, +N: N-th record, -N: N before the end, @TIME, @-2h) [all]")
-      ->type_name("RANGE");
+  command->add_option("-o,--offset", arguments->range, "which records: see bus help ranges [all]")->type_name("RANGE");
   command->add_option("--to", arguments->to, "the topic that they go into, or -: stdout")
       ->required()
       ->type_name("T2|-");
@@ -232,13 +231,11 @@ void AddReplayCommand(CLI::App& app, Tool& tool) {
   command
       ->add_option("--limit", arguments->limit,
                    "how far is read: committed, or durable: what no power loss takes back [committed]")
-      ->type_name("HOW");
+      ->type_name("committed|durable");
   command->add_flag("--create", arguments->create, "make T2 if there is none, with the options of T");
   command->add_flag("--resume", arguments->resume, "go on behind the last record in T2 that came from T");
-  command
-      ->add_option("--format", arguments->format,
-                   "with --to -: text, ndjson, hex, raw, or a pattern of %p %s %k %t %y %l %h [text]")
-      ->type_name("FORMAT");
+  command->add_option("--format", arguments->format, "with --to -: see bus help formats [text]")
+      ->type_name("text|ndjson|hex|raw|PATTERN");
   tool.OnRun(command, [&tool, arguments] { return ReplayRun(tool, *arguments).Run(); });
 }
 
