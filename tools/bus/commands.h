@@ -24,6 +24,7 @@ void AddVerifyCommand(CLI::App& app, Tool& tool);
 void AddRecoverCommand(CLI::App& app, Tool& tool);
 void AddReplayCommand(CLI::App& app, Tool& tool);
 void AddBenchCommand(CLI::App& app, Tool& tool);
+void AddCompletionCommand(CLI::App& app, Tool& tool);
 void AddHelpCommand(CLI::App& app, Tool& tool);
 
 // NOT_FOUND: the topic has no such cursor.

@@ -12,6 +12,7 @@
 
 #include "tools/bus/command.h"
 #include "tools/bus/commands.h"
+#include "tools/bus/completion.h"
 #include "tools/bus/help_page.h"
 #include "tools/bus/output.h"
 #include "tools/bus/pager.h"
@@ -35,6 +36,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddRecoverCommand(app, tool);
   AddReplayCommand(app, tool);
   AddBenchCommand(app, tool);
+  AddCompletionCommand(app, tool);
   AddHelpCommand(app, tool);
 }
 
@@ -107,6 +109,10 @@ int ParseAndRun(int argc, char** argv) {
   Tool tool;
   AddCommonOptions(app, tool);
   AddCommands(app, tool);
+  if (argc > 1 && std::string_view(argv[1]) == "__complete") {
+    Stdout().Write(CompletionText(Complete(app, tool, {argv + 2, argv + argc})));
+    return kOk;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
