@@ -44,6 +44,21 @@ TEST_F(UsageTest, WordsThatAreNoneAreTold) {
   ExpectError({"cat"}, 2, "T is required: see bus cat --help");
 }
 
+TEST_F(UsageTest, TopicsAndCursorsThatAreNoneAreTold) {
+  Out({"topic", "create", "orders", "--segment-size", "64K"});
+  Out({"cat", "orders", "--cursor", "load", "--commit"});
+  const std::string line = Path("b") + "/ordres: no such topic: did you mean orders?";
+  for (const std::string command : {"cat", "info", "dump", "verify", "pub"}) ExpectError({command, "ordres"}, 1, line);
+  ExpectError({"recover", "ordres", "--dry-run"}, 1, line);
+  ExpectError({"trim", "ordres", "--before", "end"}, 1, line);
+  ExpectError({"topic", "rm", "ordres"}, 1, line);
+  ExpectError({"cat", "zzzzzzzz"}, 1,
+              Path("b") + "/zzzzzzzz: no such topic (make it with `bus topic create zzzzzzzz`)");
+  for (const std::string command : {"show", "rm"}) {
+    ExpectError({"cursor", command, "orders", "laod"}, 1, "orders: no cursor \"laod\": did you mean load?");
+  }
+}
+
 TEST_F(UsageTest, ValuesThatAreNoneAreTold) {
   MakeTopic();
   ExpectError({"cat", "t", "-n", "-1"}, 2, "-1: not a number: use 0 to 18446744073709551615");

@@ -81,6 +81,7 @@ int Seek(const Tool& tool, const CursorOptions& options) {
   if (range->to) return Tool::Fail(UsageError(fmt::format("{}: a range: name one place", options.place)));
   auto topic = tool.OpenTopic(options.topic);
   BUS_FAIL_IF_ERROR(topic.status());
+  BUS_FAIL_IF_ERROR(FindCursor(*topic, options.cursor).status());
   BUS_FAIL_IF_ERROR(topic->SeekCursor(options.cursor, range->from));
   const auto cursor = FindCursor(*topic, options.cursor);
   BUS_FAIL_IF_ERROR(cursor.status());
@@ -92,6 +93,7 @@ int Seek(const Tool& tool, const CursorOptions& options) {
 int Remove(const Tool& tool, const CursorOptions& options) {
   auto topic = tool.OpenTopic(options.topic);
   BUS_FAIL_IF_ERROR(topic.status());
+  BUS_FAIL_IF_ERROR(FindCursor(*topic, options.cursor).status());
   BUS_FAIL_IF_ERROR(topic->RemoveCursor(options.cursor));
   tool.Detail(fmt::format("{}: cursor {} removed", options.topic, options.cursor));
   return kOk;
@@ -120,8 +122,12 @@ absl::StatusOr<CursorInfo> FindCursor(const libbus::Topic& topic, std::string_vi
   const auto found =
       std::find_if(cursors->begin(), cursors->end(), [&](const CursorInfo& cursor) { return cursor.name == name; });
   if (found != cursors->end()) return *found;
-  return absl::NotFoundError(
-      fmt::format("{}: no cursor {}: see `bus cursor ls {}`", topic.name(), JsonText(name), topic.name()));
+  std::vector<std::string> names;
+  for (const CursorInfo& cursor : *cursors) names.push_back(cursor.name);
+  const std::string near = Nearest(name, names);
+  const std::string cure =
+      near.empty() ? fmt::format("see `bus cursor ls {}`", topic.name()) : "did you mean " + near + "?";
+  return absl::NotFoundError(fmt::format("{}: no cursor {}: {}", topic.name(), JsonText(name), cure));
 }
 
 void AddCursorCommand(CLI::App& app, Tool& tool) {

@@ -126,7 +126,9 @@ absl::StatusOr<libbus::DumpSummary> DumpAny(const Tool& tool, const std::string&
   if (MeansFile(tool, what)) return libbus::DumpFile(what, options, sink);
   const auto bus = tool.BusPath();
   if (!bus.ok()) return bus.status();
-  return libbus::DumpTopic(*bus, what, options, sink);
+  auto summary = libbus::DumpTopic(*bus, what, options, sink);
+  if (!summary.ok()) return tool.DidYouMean(what, summary.status());
+  return summary;
 }
 
 int Dump(const Tool& tool, const DumpArguments& arguments) {

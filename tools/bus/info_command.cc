@@ -197,7 +197,7 @@ std::string TopicText(const TopicInfo& info) {
 
 int InfoTopic(const Tool& tool, const std::string& bus, const std::string& topic) {
   const auto info = libbus::InspectTopic(bus, topic);
-  BUS_FAIL_IF_ERROR(info.status());
+  BUS_FAIL_IF_ERROR(tool.DidYouMean(topic, info.status()));
   Stdout().Write(tool.json ? TopicJson(*info) : TopicText(*info));
   return kOk;
 }

@@ -55,7 +55,9 @@ absl::Status PublishInputs(const PubOptions& options, uint64_t longest, Publishe
 absl::StatusOr<libbus::Topic> OpenTopic(const Tool& tool, const PubOptions& options) {
   auto bus = tool.OpenBus(false);
   if (!bus.ok()) return bus.status();
-  return bus->OpenTopic(options.topic, {.create = options.create});
+  auto topic = bus->OpenTopic(options.topic, {.create = options.create});
+  if (!topic.ok()) return tool.DidYouMean(options.topic, topic.status());
+  return topic;
 }
 
 // Who reads or paces what comes slowly wants each piece soon.

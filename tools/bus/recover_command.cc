@@ -1,10 +1,8 @@
 #include <fmt/format.h>
 #include <libbus/inspect.h>
 #include <libbus/recovery.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -14,6 +12,7 @@
 #include "tools/bus/commands.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
+#include "tools/bus/progress.h"
 #include "tools/bus/signals.h"
 
 namespace bustool {
@@ -27,37 +26,6 @@ struct RecoverArguments {
   std::string topic;
   bool dry_run = false;
   bool apply = false;
-};
-
-// How far a recovery is: one line on a terminal, over and over, gone at the end.
-class Progress {
- public:
-  Progress(const Tool& tool, std::string topic) : topic_(std::move(topic)), shown_(!tool.quiet && isatty(2) == 1) {}
-  ~Progress() {
-    if (drawn_) fmt::print(stderr, "\r\033[K");
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void operator()(uint64_t done, uint64_t total) {
-    const auto now = Clock::now();
-    if (!shown_ || done == 0 || total == 0 || (drawn_ && now - drawn_at_ < std::chrono::milliseconds(100))) return;
-    const double seconds = std::max(std::chrono::duration<double>(now - begun_).count(), 1e-6);
-    fmt::print(stderr, "\r{}: {:.0f} %, {:.0f} MB/s\033[K", topic_,
-               100.0 * static_cast<double>(done) / static_cast<double>(total),
-               static_cast<double>(done) / seconds / 1e6);
-    drawn_ = true;
-    drawn_at_ = now;
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-
-  const std::string topic_;
-  const bool shown_;
-  const Clock::time_point begun_ = Clock::now();
-  bool drawn_ = false;
-  Clock::time_point drawn_at_ = {};
 };
 
 // One word, or two, for what was found.
@@ -195,11 +163,12 @@ void Tell(const Tool& tool, const std::string& topic, const RecoveryReport& repo
 int RecoverOne(const Tool& tool, const std::string& bus, const std::string& topic, bool apply) {
   std::vector<RecoveryStep> steps;
   const auto report = [&] {
-    Progress progress(tool, topic);
-    return libbus::RecoverTopic(bus, topic, {.apply = apply, .progress = std::ref(progress)},
-                                [&](const RecoveryStep& step) { steps.push_back(step); });
+    Progress progress(tool, topic, 0);
+    return libbus::RecoverTopic(
+        bus, topic, {.apply = apply, .progress = [&](uint64_t done, uint64_t total) { progress.At(done, total); }},
+        [&](const RecoveryStep& step) { steps.push_back(step); });
   }();
-  BUS_FAIL_IF_ERROR(report.status());
+  BUS_FAIL_IF_ERROR(tool.DidYouMean(topic, report.status()));
   Tell(tool, topic, *report, steps);
   return LosesRecords(*report) ? kLoss : kOk;
 }

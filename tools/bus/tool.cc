@@ -75,7 +75,20 @@ absl::StatusOr<libbus::Bus> Tool::OpenBus(bool read_only) const {
 absl::StatusOr<libbus::Topic> Tool::OpenTopic(std::string_view name) const {
   auto bus = OpenBus(true);
   if (!bus.ok()) return bus.status();
-  return bus->OpenTopic(name);
+  auto topic = bus->OpenTopic(name);
+  if (!topic.ok()) return DidYouMean(name, topic.status());
+  return topic;
+}
+
+absl::Status Tool::DidYouMean(std::string_view topic, const absl::Status& status) const {
+  if (!absl::IsNotFound(status)) return status;
+  const auto bus = OpenBus(true);
+  if (!bus.ok()) return status;
+  const auto topics = bus->ListTopics();
+  if (!topics.ok()) return status;
+  const std::string near = Nearest(topic, *topics);
+  if (near.empty() || near == topic) return status;
+  return absl::NotFoundError(fmt::format("{}/{}: no such topic: did you mean {}?", bus->path(), topic, near));
 }
 
 int Tool::Fail(const absl::Status& status) {

@@ -46,6 +46,9 @@ class Tool {
   // Opens bus and topic for reading only.
   absl::StatusOr<libbus::Topic> OpenTopic(std::string_view name) const;
 
+  // `status`, unless it is that there is no such topic, and one of nearly this name is there: then that is said.
+  absl::Status DidYouMean(std::string_view topic, const absl::Status& status) const;
+
   // Says on stderr what went wrong; returns the exit code for it.
   static int Fail(const absl::Status& status);
   // One line on stderr, unless -q.

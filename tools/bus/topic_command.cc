@@ -92,7 +92,7 @@ int List(const Tool& tool) {
 int Remove(const Tool& tool, const std::string& name, bool yes) {
   auto bus = tool.OpenBus(false);
   BUS_FAIL_IF_ERROR(bus.status());
-  BUS_FAIL_IF_ERROR(bus->PathOf(name).status());
+  BUS_FAIL_IF_ERROR(tool.DidYouMean(name, bus->PathOf(name).status()));
   if (!yes) {
     return Tool::Fail(UsageError(fmt::format(
         "topic rm: this deletes every record of topic {} in {}: say --yes if that is meant", name, bus->path())));

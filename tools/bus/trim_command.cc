@@ -44,7 +44,7 @@ int Trim(const Tool& tool, const TrimArguments& arguments) {
   auto bus = tool.OpenBus(false);
   BUS_FAIL_IF_ERROR(bus.status());
   auto topic = bus->OpenTopic(arguments.topic);
-  BUS_FAIL_IF_ERROR(topic.status());
+  BUS_FAIL_IF_ERROR(tool.DidYouMean(arguments.topic, topic.status()));
   const auto report = topic->Trim(range->from, {.dry_run = arguments.dry_run});
   BUS_FAIL_IF_ERROR(report.status());
   Stdout().Write(tool.json ? TrimJson(arguments, *report) : TrimText(arguments, *report));

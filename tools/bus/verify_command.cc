@@ -81,7 +81,7 @@ int Verify(const Tool& tool, const std::string& topic) {
   const auto report =
       topic.empty() ? libbus::VerifyBus(*bus, sink, options) : libbus::VerifyTopic(*bus, topic, sink, options);
   progress.reset();
-  BUS_FAIL_IF_ERROR(report.status());
+  BUS_FAIL_IF_ERROR(tool.DidYouMean(topic, report.status()));
   const absl::Duration took = absl::Now() - begun;
   const std::string what = topic.empty() ? *bus : fmt::format("{}/{}", *bus, topic);
   if (!tool.quiet) Stdout().Write(tool.json ? SummaryJson(what, *report, took) : SummaryText(what, *report));
