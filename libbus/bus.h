@@ -12,6 +12,7 @@
 #include "libbus/batch.h"
 #include "libbus/consumer.h"
 #include "libbus/cursor.h"
+#include "libbus/doctor.h"
 #include "libbus/health.h"
 #include "libbus/inspect.h"
 #include "libbus/options.h"

@@ -55,6 +55,7 @@ void SetEnvironment(const TerminalOptions& options) {
 
 [[noreturn]] void Exec(const std::vector<std::string>& words) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   execvp(argv[0], argv.data());

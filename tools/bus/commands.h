@@ -23,6 +23,7 @@ void AddInfoCommand(CLI::App& app, Tool& tool);
 void AddVerifyCommand(CLI::App& app, Tool& tool);
 void AddRecoverCommand(CLI::App& app, Tool& tool);
 void AddReplayCommand(CLI::App& app, Tool& tool);
+void AddDoctorCommand(CLI::App& app, Tool& tool);
 void AddBenchCommand(CLI::App& app, Tool& tool);
 void AddCompletionCommand(CLI::App& app, Tool& tool);
 void AddHelpCommand(CLI::App& app, Tool& tool);

@@ -35,6 +35,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddVerifyCommand(app, tool);
   AddRecoverCommand(app, tool);
   AddReplayCommand(app, tool);
+  AddDoctorCommand(app, tool);
   AddBenchCommand(app, tool);
   AddCompletionCommand(app, tool);
   AddHelpCommand(app, tool);

@@ -178,7 +178,8 @@ void AddPubCommand(CLI::App& app, Tool& tool) {
             .details = "Each piece is published as soon as it is read. When something is wrong the pieces before it "
                        "stay published.",
             .examples = {"seq 1000 | bus pub numbers --create --key seq", "tail -f app.log | bus pub logs --sync",
-                         "bus pub orders --ndjson orders.json --batch 100"}});
+                         "bus pub orders --ndjson orders.json --batch 100",
+                         "bus cat orders --json | bus pub copy --records --create"}});
   command->add_option("T", options->topic, "the topic")->required();
   command->add_option("FILE", options->files, "files to read; none, or \"-\": stdin");
   AddInputOptions(command, *options);
