@@ -237,7 +237,14 @@ struct LiveWords {
   alignas(64) uint64_t name_durable;      // base of the newest segment whose name is on disk
   alignas(64) uint64_t attach_pid;        // who recovers, 0: nobody
   alignas(64) uint64_t sync_failed;       // base + 1 of the oldest segment whose sync failed, 0: none
-  alignas(64) uint64_t reserved[8];
+  // Counts since the topic was made, for people: nothing hangs on them, and anything may stand there.
+  alignas(64) uint64_t wakes;  // wake-ups called for sleepers on a record word, whether or not anybody slept
+  uint64_t woken;              // ... that found a sleeper
+  uint64_t gaps;               // claims that became gaps
+  uint64_t repairs;            // ... because their owner was dead or stalled, those of recoveries included
+  uint64_t measured_syncs;     // syncs of which it is known how much they wrote
+  uint64_t measured_bytes;     // what they wrote of the segments
+  uint64_t reserved[2];
 };
 static_assert(offsetof(LiveWords, durable) == 64);
 static_assert(offsetof(LiveWords, sync_started) == 72);
@@ -248,6 +255,12 @@ static_assert(offsetof(LiveWords, owner_generation) == 192);
 static_assert(offsetof(LiveWords, name_durable) == 256);
 static_assert(offsetof(LiveWords, attach_pid) == 320);
 static_assert(offsetof(LiveWords, sync_failed) == 384);
+static_assert(offsetof(LiveWords, wakes) == 448);
+static_assert(offsetof(LiveWords, woken) == 456);
+static_assert(offsetof(LiveWords, gaps) == 464);
+static_assert(offsetof(LiveWords, repairs) == 472);
+static_assert(offsetof(LiveWords, measured_syncs) == 480);
+static_assert(offsetof(LiveWords, measured_bytes) == 488);
 static_assert(sizeof(LiveWords) == 512);
 
 // One producer handle. The holder of byte `owner` of the locks file writes it.
@@ -292,18 +305,46 @@ inline constexpr uint64_t kLocksSize = kPageSize;
 
 // --- BUS/TOPIC/sleep: what consumers may write. Nothing in it is believed
 // ----------------------------------------------
+// A consumer, for people. A write lock on the first byte of an entry says that its consumer lives; who holds it writes
+// the entry. See log/consumer_table.h.
+struct ConsumerEntry {
+  uint64_t pid;        // in its own pid namespace; 0: nobody
+  uint64_t since;      // when it was opened, ns since 1970
+  uint64_t position;   // up to where it has read, or a little less
+  uint64_t idle;       // since when it finds nothing to read there, ns since 1970; 0: it finds something
+  uint64_t waits_for;  // kWaitsFor...
+  uint64_t cursor;     // low half: CRC32C of its cursor's name, high half: its length; 0: none
+  uint64_t name[2];    // what its process is called, padded with zeros
+};
+static_assert(sizeof(ConsumerEntry) == 64);
+static_assert(offsetof(ConsumerEntry, since) == 8);
+static_assert(offsetof(ConsumerEntry, position) == 16);
+static_assert(offsetof(ConsumerEntry, idle) == 24);
+static_assert(offsetof(ConsumerEntry, waits_for) == 32);
+static_assert(offsetof(ConsumerEntry, cursor) == 40);
+static_assert(offsetof(ConsumerEntry, name) == 48);
+inline constexpr uint64_t kWaitsForNothing = 0;  // it is not inside a call that waits
+inline constexpr uint64_t kWaitsForRecord = 1;
+inline constexpr uint64_t kWaitsForSync = 2;
+
+inline constexpr uint32_t kConsumerEntries = 60;
 struct SleepFile {
   FileHeader header;
   uint8_t reserved0[28];
-  uint32_t checksum;          // of the 60 bytes before it
-  alignas(64) uint64_t mark;  // the highest position anyone slept on; never lowered
-  alignas(64) uint64_t help;  // futex (low half): raised by read-only consumers that wait for somebody
-  alignas(64) uint8_t reserved[3904];
+  uint32_t checksum;            // of the 60 bytes before it
+  alignas(64) uint64_t mark;    // the highest position anyone slept on; never lowered
+  alignas(64) uint64_t help;    // futex (low half): raised by read-only consumers that wait for somebody
+  alignas(64) uint64_t sleeps;  // how often a consumer went to sleep in the kernel
+  uint64_t unlisted;            // how many consumers found no free entry
+  alignas(64) ConsumerEntry consumers[kConsumerEntries];
 };
 static_assert(sizeof(SleepFile) == kPageSize);
 static_assert(offsetof(SleepFile, checksum) == 60);
 static_assert(offsetof(SleepFile, mark) == 64);
 static_assert(offsetof(SleepFile, help) == 128);
+static_assert(offsetof(SleepFile, sleeps) == 192);
+static_assert(offsetof(SleepFile, unlisted) == 200);
+static_assert(offsetof(SleepFile, consumers) == 256);
 
 // --- BUS/TOPIC/%020d.failed: the segment of that base could not be synced
 // ----------------------------------------------

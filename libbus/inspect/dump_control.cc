@@ -148,6 +148,9 @@ DumpItem LiveItem(const File& file) {
   picture.Number<uint64_t>("known tail");
   picture.Zeros("not used", 32);
   for (const auto* name : {"sync event", "owner generation", "name durable", "attach pid", "sync failed"}) line(name);
+  for (const auto* name : {"wakes", "woken", "gaps", "repairs", "measured syncs", "measured bytes"}) {
+    picture.Number<uint64_t>(name);
+  }
   picture.Zeros("reserved", picture.left());
   item.summary = "live words: hints, rebuilt by who attaches alone";
   return item;

@@ -73,6 +73,27 @@ absl::Status DumpPage(const File& file, std::string_view what, uint64_t magic, D
   return Between(file, sizeof(T), file.size(), output);
 }
 
+// A consumer's entry, if one is, or was, in use.
+void Entry(Picture& picture) {
+  const auto pid = picture.Peek<uint64_t>();
+  if (pid == 0) {
+    picture.Unread("no consumer", sizeof(format::ConsumerEntry));
+    return;
+  }
+  picture.Number<uint64_t>("consumer", [](uint64_t value) { return fmt::format("process {}", value); });
+  picture.Time("since");
+  picture.Number<uint64_t>("position");
+  picture.Time("idle");
+  picture.Number<uint64_t>("waits for", [](uint64_t value) {
+    constexpr std::string_view kNames[] = {"nothing", "a record", "a sync"};
+    return std::string(value < std::size(kNames) ? kNames[value] : "unknown");
+  });
+  picture.Number<uint64_t>("cursor", [](uint64_t value) {
+    return value == 0 ? std::string("none") : fmt::format("a name of {} bytes", value >> 32);
+  });
+  picture.Bytes("name", sizeof(format::ConsumerEntry::name));
+}
+
 }  // namespace
 
 absl::Status DumpBusFile(const File& file, DumpOutput& output) {
@@ -101,7 +122,11 @@ absl::Status DumpSleep(const File& file, DumpOutput& output) {
                                        picture.Number<uint64_t>("mark");
                                        picture.Zeros("not used", 56);
                                        picture.Number<uint64_t>("help");
-                                       picture.Zeros("reserved", picture.left());
+                                       picture.Zeros("not used", 56);
+                                       picture.Number<uint64_t>("sleeps");
+                                       picture.Number<uint64_t>("unlisted");
+                                       picture.Zeros("not used", 48);
+                                       for (size_t n = 0; n < format::kConsumerEntries; ++n) Entry(picture);
                                      });
 }
 

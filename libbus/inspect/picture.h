@@ -49,6 +49,14 @@ class Picture {
   // The next `size` bytes (fewer if there are no more).
   DumpField& Bytes(std::string_view name, size_t size, std::string meaning = {});
 
+  // The next bytes as they stand there, which stay.
+  template <typename T>
+  T Peek() const {
+    T value{};
+    std::memcpy(&value, bytes_.data(), std::min(sizeof(T), bytes_.size()));
+    return value;
+  }
+
   // The next field as a number; its meaning is the number itself unless it is given.
   template <typename T>
   T Number(std::string_view name) {

@@ -91,6 +91,18 @@ class Control {
   }
   platform::InfoWord attach_pid() const { return platform::InfoWord(Live(offsetof(format::LiveWords, attach_pid))); }
 
+  // For people: what each counts is in format/layout.h.
+  platform::CountWord wakes() const { return platform::CountWord(Live(offsetof(format::LiveWords, wakes))); }
+  platform::CountWord woken() const { return platform::CountWord(Live(offsetof(format::LiveWords, woken))); }
+  platform::CountWord gaps() const { return platform::CountWord(Live(offsetof(format::LiveWords, gaps))); }
+  platform::CountWord repairs() const { return platform::CountWord(Live(offsetof(format::LiveWords, repairs))); }
+  platform::CountWord measured_syncs() const {
+    return platform::CountWord(Live(offsetof(format::LiveWords, measured_syncs)));
+  }
+  platform::CountWord measured_bytes() const {
+    return platform::CountWord(Live(offsetof(format::LiveWords, measured_bytes)));
+  }
+
   // REQUIRES: 1 <= owner <= kMaxOwner.
   SlotWords slot(uint32_t owner) const {
     return SlotWords(mapping_.word(format::kSlotsOffset + owner * sizeof(format::Slot)));

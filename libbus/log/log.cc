@@ -19,6 +19,8 @@ namespace {
 
 // How long who may not execute membarrier sleeps for an owner that relies on it, ns: its wake-up may get lost.
 constexpr int64_t kUnorderedSleep = 1'000'000;
+// How often a sync is measured, ns.
+constexpr int64_t kMeasureEvery = 10'000'000;
 
 }  // namespace
 
@@ -29,6 +31,7 @@ Log::Log(std::string path, platform::File directory, Control control, SleepPage 
       volatile_(Seam::Volatile(directory_.fd())),
       control_(std::move(control)),
       sleep_(std::move(sleep)),
+      consumers_(directory_, path_, sleep_),
       seed_(format::TopicSeed::Of(control_.header().header.uuid)),
       writable_(writable),
       readable_(directory_, path_, uuid(), false, bus_errors),
@@ -171,7 +174,16 @@ int64_t Log::AnnounceSleep(uint64_t position) const {
 void Log::WakeSleepers(const Place& place) const {
   // SYNC POINT: sleeper woken. The mark is read behind the change that made the word final (RecordWord).
   if (sleep_.mark().Read() < place.position) return;
-  Seam::FutexWake(place.word().futex(), 1, true);
+  const int woken = Seam::FutexWake(place.word().futex(), 1, true);
+  control_.wakes().Add(1);
+  if (woken > 0) control_.woken().Add(1);
+}
+
+bool Log::MayMeasure(int64_t now) {
+  const auto last = static_cast<int64_t>(measured_at_.Read());
+  if (last != 0 && now >= last && now - last < kMeasureEvery) return false;
+  measured_at_.Set(static_cast<uint64_t>(now));
+  return true;
 }
 
 absl::Status Log::MakeNameDurable(uint64_t base) {

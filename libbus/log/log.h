@@ -11,10 +11,12 @@
 
 #include "libbus/format/layout.h"
 #include "libbus/format/word.h"
+#include "libbus/log/consumer_table.h"
 #include "libbus/log/control.h"
 #include "libbus/log/segment.h"
 #include "libbus/log/sleep_page.h"
 #include "libbus/platform/file.h"
+#include "libbus/platform/local_word.h"
 #include "libbus/platform/ofd_lock.h"
 
 namespace libbus::log {
@@ -60,6 +62,7 @@ class Log {
   Control& control() { return control_; }
   const Control& control() const { return control_; }
   const SleepPage& sleep() const { return sleep_; }
+  ConsumerTable& consumers() { return consumers_; }
 
   // Segments mapped read-only, for consumers; and mapped for writing. REQUIRES for the second: writable().
   SegmentStore& readable() { return readable_; }
@@ -100,6 +103,9 @@ class Log {
   // True: its file system lives in memory, nothing on it survives a power loss.
   bool is_volatile() const { return volatile_; }
 
+  // True at most every 10 ms of `now`, monotonic ns: a sync may look how much it writes, which is not free.
+  bool MayMeasure(int64_t now);
+
   // NOT_FOUND: the topic was removed. FAILED_PRECONDITION: it was removed and made anew, or its mount went away.
   absl::Status CheckStillThere() const;
 
@@ -124,8 +130,10 @@ class Log {
   const bool volatile_;
   Control control_;
   const SleepPage sleep_;
+  ConsumerTable consumers_;
   const format::TopicSeed seed_;
   const bool writable_;
+  platform::LocalValue measured_at_{0};
   SegmentStore readable_;
   SegmentStore writing_;
 };

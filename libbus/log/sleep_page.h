@@ -32,6 +32,13 @@ class SleepPage {
   bool shared() const { return static_cast<bool>(mapping_); }
 
   platform::SleepMark mark() const { return platform::SleepMark(Word(offsetof(format::SleepFile, mark))); }
+  platform::CountWord sleeps() const { return platform::CountWord(Word(offsetof(format::SleepFile, sleeps))); }
+  platform::CountWord unlisted() const { return platform::CountWord(Word(offsetof(format::SleepFile, unlisted))); }
+  // REQUIRES: n < kConsumerEntries. For log/consumer_table.h.
+  uint64_t* entry(uint32_t n) const {
+    return Word(offsetof(format::SleepFile, consumers) + n * sizeof(format::ConsumerEntry));
+  }
+
   platform::EventCounter help() const { return platform::EventCounter(Word(offsetof(format::SleepFile, help))); }
 
   // Calls the background thread of some process that may write. Cheap, and lost if there is none.

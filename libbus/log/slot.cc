@@ -66,6 +66,8 @@ bool EndClaim(const Log& log, const Place& place, Word reserved, uint8_t cause) 
   uint64_t seen = reserved.bits();
   if (!place.word().Transition(seen, format::MakeGap(log.seed(), place.position, reserved, cause).bits())) return false;
   log.WakeSleepers(place);
+  log.control().gaps().Add(1);
+  if (cause != format::kGapAborted) log.control().repairs().Add(1);
   return true;
 }
 

@@ -63,10 +63,32 @@ absl::StatusOr<Place> DurablePlace(Log& log) {
   return log.Oldest(log.writing());
 }
 
-// Every segment from `place`'s to the one that holds `to`, by arithmetic, oldest first.
-absl::Status SyncRange(Log& log, Place place, uint64_t to) {
+// How much a sync writes of a segment of which [from, to) is new. Pages are written in larger pieces where the kernel
+// holds them so, up to 2 MiB. Where it does not tell, the pages of that range.
+uint64_t BytesToWrite(const Segment& segment, uint64_t from, uint64_t to) {
+  constexpr uint64_t kLargestPiece = uint64_t{2} << 20;
+  from -= segment.base();
+  to -= segment.base();
+  const uint64_t begin = from & ~(kLargestPiece - 1);
+  if (const auto dirty = platform::DirtyBytes(segment.file(), begin, format::AlignUp(to, kLargestPiece) - begin)) {
+    return *dirty;
+  }
+  return format::AlignUp(to, format::kPageSize) - (from & ~(format::kPageSize - 1));
+}
+
+// What a sync that is measured writes: see Log::MayMeasure.
+struct Measure {
+  uint64_t known = 0;  // up to there the last one wrote
+  uint64_t bytes = 0;
+};
+
+// Every segment from `place`'s to the one that holds `to`, by arithmetic, oldest first. `measure`: null, or what is
+// added to.
+absl::Status SyncRange(Log& log, Place place, uint64_t to, Measure* measure) {
   while (place.segment->base() < to) {
     const uint64_t until = std::min(to, place.segment->end());
+    const uint64_t from = measure == nullptr ? until : std::max(place.position, measure->known);
+    if (from < until) measure->bytes += BytesToWrite(*place.segment, from, until);
     LIBBUS_RETURN_IF_ERROR(SyncSegment(log, place.segment, place.position, until, Check::kRecords));
     if (to <= place.segment->end()) break;
     LIBBUS_ASSIGN_OR_RETURN(place.segment, log.writing().After(*place.segment));
@@ -183,13 +205,19 @@ absl::StatusOr<uint64_t> SyncOnce(Log& log) {
   if (number <= done) {
     return absl::DataLossError(fmt::format("{}: somebody scribbled over the sync counters: open it anew", log.path()));
   }
+  const bool measures = log.MayMeasure(Seam::MonotonicNow());
+  Measure measure = {.known = control.known_tail().Read()};
   LIBBUS_ASSIGN_OR_RETURN(const Ends ends, FindKnownEnds(log));
   LIBBUS_ASSIGN_OR_RETURN(Place from, DurablePlace(log));
   // A D beyond the tail can only be nonsense that somebody wrote there.
   if (from.position > ends.tail.position) from = {ends.tail.segment, ends.tail.segment->first()};
-  LIBBUS_RETURN_IF_ERROR(SyncRange(log, std::move(from), ends.tail.position));
+  LIBBUS_RETURN_IF_ERROR(SyncRange(log, std::move(from), ends.tail.position, measures ? &measure : nullptr));
   control.sync_done().Raise(number);
   control.durable().Raise(ends.committed);
+  if (measures) {
+    control.measured_syncs().Add(1);
+    control.measured_bytes().Add(measure.bytes);
+  }
   return ends.committed;
 }
 
@@ -198,7 +226,7 @@ absl::StatusOr<uint64_t> SyncSealed(Log& log) {
   LIBBUS_ASSIGN_OR_RETURN(const Ends ends, FindKnownEnds(log));
   LIBBUS_ASSIGN_OR_RETURN(Place from, DurablePlace(log));
   const uint64_t base = ends.tail.segment->base();
-  LIBBUS_RETURN_IF_ERROR(SyncRange(log, std::move(from), base));
+  LIBBUS_RETURN_IF_ERROR(SyncRange(log, std::move(from), base, nullptr));
   const uint64_t durable = std::min(ends.committed, ends.tail.segment->first());
   log.control().durable().Raise(durable);
   return durable;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -77,6 +78,10 @@ void LeaveMark(const File& directory, const std::string& name, const void* bytes
 
 absl::Status SyncFile(const File& file, std::string_view path);
 absl::Status SyncData(const File& file, std::string_view path);
+
+// How many bytes of [offset, offset + size) are in pages that were changed and not written yet, as the kernel counts
+// (cachestat, Linux 6.5). Takes up to 20 us for 2 MiB. Nothing: it does not tell.
+std::optional<uint64_t> DirtyBytes(const File& file, uint64_t offset, uint64_t size);
 
 // The names in a directory, unsorted, without "." and "..".
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);

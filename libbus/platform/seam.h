@@ -14,7 +14,7 @@
 namespace libbus::platform {
 
 // What a shared word is used for; told to a replacement, unused otherwise.
-enum class WordUse : uint8_t { kRecord, kFloor, kKeepAlive, kHint, kMark, kHelp, kSlotInfo, kLive, kControl };
+enum class WordUse : uint8_t { kRecord, kFloor, kKeepAlive, kHint, kMark, kHelp, kSlotInfo, kLive, kControl, kCount };
 
 // One of several words to sleep on.
 struct FutexWaiter {

@@ -170,6 +170,18 @@ class InfoWord {
   uint64_t* word_;
 };
 
+// Counts what happened, for people. Nothing hangs on it, and what is read may be nonsense that somebody wrote there.
+// Only where the work that is counted is far dearer: a system call, a repair.
+class CountWord {
+ public:
+  explicit CountWord(uint64_t* word) : word_(word) {}
+  void Add(uint64_t n) const { Seam::FetchAdd(WordUse::kCount, word_, n); }
+  uint64_t Read() const { return Seam::Load<__ATOMIC_RELAXED>(WordUse::kCount, word_); }
+
+ private:
+  uint64_t* word_;
+};
+
 // Who owns an exclusive topic, as a number that rises with every owner. The owner remembers its own.
 class GenerationWord {
  public:

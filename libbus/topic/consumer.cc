@@ -60,7 +60,8 @@ ConsumerImpl::ConsumerImpl(std::shared_ptr<TopicImpl> topic, const ConsumerOptio
       waiter_(*topic_, options),
       epoch_(EpochPool::Get().Take()),
       hand_out_gap_(InsideGap(reader_, options.from)),
-      cursor_(std::move(cursor)) {
+      cursor_(std::move(cursor)),
+      mark_(topic_->log().consumers().Take(reader_.position(), options.cursor)) {
   Tell();
   // What lies before a range's end was committed when the range was made, unless a position was given for it.
   if (options.to && options.to->kind() != From::Kind::kAt) reader_.KnowCommitted(*to_);
@@ -170,6 +171,7 @@ absl::Status ConsumerImpl::ReadOne(Handout& out) {
       return EndOfRange();
     }
     waiter_.Progress();
+    if (reader_.position() >= mark_.due()) mark_.Reads(reader_.position());
     if (!out.item.is_gap) {
       hand_out_gap_ = false;
       out.found = true;
@@ -191,7 +193,13 @@ void ConsumerImpl::Tell() {
   if (cursor_ && !peeked_ && pending_.ok()) cursor_->Tell(reader_.position(), reader_.sequence());
 }
 
+void ConsumerImpl::Idle(bool inside) {
+  const uint64_t waits_for = BeyondLimit() ? format::kWaitsForSync : format::kWaitsForRecord;
+  mark_.Idles(reader_.position(), inside ? waits_for : format::kWaitsForNothing);
+}
+
 absl::Status ConsumerImpl::Wait(int64_t deadline) {
+  Idle(true);
   const int64_t until = cursor_ ? std::min(deadline, cursor_->due()) : deadline;
   // The word is looked at again with the limit: it may be final, and wait for nothing but a sync.
   absl::Status status = BeyondLimit() ? waiter_.WaitForSync(reader_, until) : waiter_.Wait(reader_, until);
@@ -207,7 +215,10 @@ absl::StatusOr<RecordView> ConsumerImpl::Next(absl::Duration timeout) {
     if (!std::exchange(peeked_, false)) LIBBUS_RETURN_IF_ERROR(ReadOne(out_));
     if (out_.found) return absl::StatusOr<RecordView>(absl::in_place, ViewKey(), out_.item, out_.sequence, epoch_);
     if (!deadline) deadline = DeadlineAfter(timeout);
-    LIBBUS_RETURN_IF_ERROR(Wait(*deadline));
+    if (absl::Status status = Wait(*deadline); !status.ok()) {
+      mark_.Returns();
+      return status;
+    }
   }
 }
 
@@ -223,6 +234,7 @@ absl::StatusOr<RecordBatch> ConsumerImpl::Poll(size_t max) {
     if (!status.ok()) pending_ = status;
     if (!status.ok() || (!out_.found && !batch.empty())) break;
     if (!out_.found) {
+      Idle(false);
       // Nothing there: now and then a look whether somebody died.
       LIBBUS_RETURN_IF_ERROR(BeyondLimit() ? waiter_.LookForSync(reader_) : waiter_.Idle(reader_));
       break;
@@ -246,6 +258,7 @@ absl::Status ConsumerImpl::Seek(From from) {
   reader_ = std::move(reader);
   peeked_ = false;
   waiter_.Progress();
+  mark_.Reads(reader_.position());
   Tell();
   return absl::OkStatus();
 }
@@ -297,10 +310,12 @@ bool ConsumerImpl::Ready() {
 }
 
 std::optional<Waiter::Sleep> ConsumerImpl::PrepareSleep() {
+  Idle(true);
   return BeyondLimit() ? waiter_.PrepareSleepForSync(reader_) : waiter_.PrepareSleep(reader_);
 }
 
 void ConsumerImpl::AfterSleep(bool woken) {
+  mark_.Returns();
   if (BeyondLimit()) {
     pending_ = waiter_.LookForSync(reader_);
     return;

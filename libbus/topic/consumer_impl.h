@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libbus/consumer.h"
+#include "libbus/log/consumer_table.h"
 #include "libbus/log/reader.h"
 #include "libbus/topic/cursor_keeper.h"
 #include "libbus/topic/topic_impl.h"
@@ -41,6 +42,7 @@ class ConsumerImpl {
   std::optional<Waiter::Sleep> PrepareSleep();
   void AfterSleep(bool woken);
   Waiter& waiter() { return waiter_; }
+  void CountSleep() const { topic_->log().sleep().sleeps().Add(1); }
   int64_t Patience() { return BeyondLimit() ? waiter_.PatienceForSync() : waiter_.Patience(reader_); }
   absl::Status& status() { return status_; }
 
@@ -65,6 +67,8 @@ class ConsumerImpl {
   absl::Status ReadOne(Handout& out);
   // Until something may have changed, or a commit was due and is done. DEADLINE_EXCEEDED, CANCELLED, ...
   absl::Status Wait(int64_t deadline);
+  // Nothing is there to be read; `inside`: of a call that waits.
+  void Idle(bool inside);
   // Tells the cursor what was handed out.
   void Tell();
   // At the end of a call, whatever it returns.
@@ -106,6 +110,7 @@ class ConsumerImpl {
   absl::Status pending_;  // what a Poll met behind the records that it handed out; the next call returns it
   absl::Status status_;   // of the last loop over Records()
   std::optional<CursorKeeper> cursor_;
+  log::ConsumerMark mark_;  // for who looks which consumers there are
 };
 
 }  // namespace libbus::internal

@@ -104,7 +104,9 @@ class ManyWaiter {
     }
     const int64_t left = deadline_ == kForEver ? kForEver : deadline_ - Seam::MonotonicNow();
     const int64_t timeout = std::min(patience, left);
-    AfterSleep(timeout > 0 ? SleepOn(waiters, timeout) : kNobody);
+    if (timeout <= 0) return AfterSleep(kNobody);
+    for (const ConsumerImpl* consumer : consumers_) consumer->CountSleep();
+    AfterSleep(SleepOn(waiters, timeout));
   }
 
   // Returns which waiter was woken.

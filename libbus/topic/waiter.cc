@@ -96,6 +96,7 @@ absl::Status Waiter::WaitForSync(const log::Reader& reader, int64_t deadline) {
   if (sync_look_at_ == 0) sync_look_at_ = now + Seam::Bound(kFirstBound);
   const int64_t bound = wait_ == libbus::Wait::kSpin ? 0 : std::min(deadline - now, Seam::Bound(kLastBound));
   if (bound > 0) {
+    topic_.log().sleep().sleeps().Add(1);
     if (Seam::FutexWaitAny(*sleep, bound) == -ENOSYS) {
       Seam::FutexWait(sleep->front().word, sleep->front().expected, std::min(bound, kLastBound), true);
     }
@@ -189,6 +190,7 @@ bool Waiter::Park(const log::Reader& reader, int64_t until) {
   const int64_t left = until == std::numeric_limits<int64_t>::max() ? until : until - now;
   const int64_t longest = std::min(left, longest_sleep_);
   const int64_t timeout = longest == std::numeric_limits<int64_t>::max() ? -1 : longest;
+  topic_.log().sleep().sleeps().Add(1);
   int result = Seam::FutexWaitAny(*sleep, timeout);
   if (result == -ENOSYS) {
     // Without futex_waitv an interrupt that comes just now is seen when the bound expires.

@@ -86,7 +86,9 @@ Structs CompiledStructs() {
                       {FIELD(LiveWords, tail_hint), FIELD(LiveWords, durable), FIELD(LiveWords, sync_started),
                        FIELD(LiveWords, sync_done), FIELD(LiveWords, known_tail), FIELD(LiveWords, sync_event),
                        FIELD(LiveWords, owner_generation), FIELD(LiveWords, name_durable), FIELD(LiveWords, attach_pid),
-                       FIELD(LiveWords, sync_failed), FIELD(LiveWords, reserved)}};
+                       FIELD(LiveWords, sync_failed), FIELD(LiveWords, wakes), FIELD(LiveWords, woken),
+                       FIELD(LiveWords, gaps), FIELD(LiveWords, repairs), FIELD(LiveWords, measured_syncs),
+                       FIELD(LiveWords, measured_bytes), FIELD(LiveWords, reserved)}};
   all["Slot"] = {sizeof(Slot),
                  {FIELD(Slot, floor), FIELD(Slot, keep_alive), FIELD(Slot, pid), FIELD(Slot, since), FIELD(Slot, name),
                   FIELD(Slot, fences)}};
@@ -104,7 +106,12 @@ Structs CompiledStructs() {
                         FIELD(IndexEntry, reserved), FIELD(IndexEntry, checksum)}};
   all["SleepFile"] = {sizeof(SleepFile),
                       {FIELD(SleepFile, header), FIELD(SleepFile, reserved0), FIELD(SleepFile, checksum),
-                       FIELD(SleepFile, mark), FIELD(SleepFile, help), FIELD(SleepFile, reserved)}};
+                       FIELD(SleepFile, mark), FIELD(SleepFile, help), FIELD(SleepFile, sleeps), FIELD(SleepFile, unlisted),
+                       FIELD(SleepFile, consumers)}};
+  all["ConsumerEntry"] = {sizeof(ConsumerEntry),
+                          {FIELD(ConsumerEntry, pid), FIELD(ConsumerEntry, since), FIELD(ConsumerEntry, position),
+                           FIELD(ConsumerEntry, idle), FIELD(ConsumerEntry, waits_for), FIELD(ConsumerEntry, cursor),
+                           FIELD(ConsumerEntry, name)}};
   all["CursorHeader"] = {sizeof(CursorHeader),
                          {FIELD(CursorHeader, header), FIELD(CursorHeader, created), FIELD(CursorHeader, reserved),
                           FIELD(CursorHeader, checksum)}};
