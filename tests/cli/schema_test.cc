@@ -15,6 +15,8 @@
 namespace libbus::test {
 namespace {
 
+constexpr int kAny = -1;  // what the machine earns
+
 struct Try {
   std::vector<std::string> arguments;  // behind the command's words
   std::string input = "";
@@ -26,10 +28,12 @@ const std::map<std::string, std::vector<Try>>& Tries() {
   static const std::map<std::string, std::vector<Try>> tries = {
       {"bench", {{{"--records", "64", "--rounds", "1", "--size", "64", "--wait", "spin"}}}},
       {"cat", {{{"t"}}, {{"torn", "--gaps", "all"}, "", 3}}},
+      {"config", {{{"t"}}, {{"torn"}}}},
       {"cursor ls", {{{"t"}}}},
       {"cursor seek", {{{"t", "c", "start"}}}},
       {"cursor show", {{{"t", "c"}}}},
       {"dump", {{{"t"}}, {{"torn"}, "", 4}, {{"b/t/control"}}, {{"b/t/cursors/c"}}, {{"b/bus"}}}},
+      {"doctor", {{{}, "", kAny}, {{"new"}, "", kAny}}},
       {"help", {{{}}}},
       {"info", {{{}}, {{"t"}}, {{"torn"}}}},
       {"init", {{{"new"}}, {{"b", "--if-missing"}}}},
@@ -38,6 +42,7 @@ const std::map<std::string, std::vector<Try>>& Tries() {
       {"recover", {{{"--dry-run"}, "", 0}, {{"torn", "--apply"}, "", 0}}},
       {"replay", {{{"t", "--to", "again", "--create"}}, {{"t", "--to", "-"}}, {{"torn", "--to", "-"}, "", 3}}},
       {"tail", {{{"t", "-n", "2"}}}},
+      {"topic config", {{{"torn"}}}},
       {"topic create", {{{"new", "--segment-size", "64K"}}}},
       {"topic ls", {{{}}}},
       {"topic rm", {}},  // says nothing
@@ -68,7 +73,9 @@ class SchemaTest : public CliTest {
     words.emplace_back("--json");
     SCOPED_TRACE(fmt::format("bus {}", fmt::join(words, " ")));
     const Result result = Run(words, attempt.input);
-    EXPECT_EQ(result.code, attempt.code) << result.err;
+    if (attempt.code != kAny) {
+      EXPECT_EQ(result.code, attempt.code) << result.err;
+    }
     std::ofstream(Path("lines")) << result.out;
     std::string name = command;
     std::replace(name.begin(), name.end(), ' ', '-');

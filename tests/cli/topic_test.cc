@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <sstream>
 
 #include "tests/cli/tool.h"
 
@@ -69,6 +70,40 @@ TEST_F(TopicCommandTest, RemovesWhatItIsToldToTwice) {
   const Result gone = Run({"topic", "rm", "t", "--yes"});
   EXPECT_EQ(gone.code, 1);
   EXPECT_NE(gone.err.find("no such topic"), std::string::npos) << gone.err;
+}
+
+TEST_F(TopicCommandTest, ConfigShowsWhatATopicWasMadeWith) {
+  Out({"topic", "create", "t"});
+  EXPECT_EQ(Out({"config", "t"}),
+            "mode shared\nsegment-size 67108864\ntimestamps coarse\nclaim-timeout 10s\nsync none\nretain-bytes 0\n"
+            "retain-age 0\n");
+  Out({"topic", "create", "odd", "--segment-size", "64K", "--timestamps", "none", "--exclusive", "--retain-bytes", "1M",
+       "--retain-age", "7d"});
+  EXPECT_EQ(Out({"topic", "config", "odd"}),
+            "mode exclusive\nsegment-size 65536\ntimestamps none\nclaim-timeout 0\nsync none\nretain-bytes 1048576\n"
+            "retain-age 168h\n");
+  EXPECT_EQ(Out({"config", "odd", "--json"}),
+            "{\"topic\":\"odd\",\"mode\":\"exclusive\",\"segment_size\":65536,\"timestamps\":\"none\","
+            "\"claim_timeout_ns\":0,\"sync\":\"none\",\"retain_bytes\":1048576,\"retain_age_ns\":604800000000000}\n");
+  ExpectError({"config", "none"}, 1, Run({"cat", "none"}).err.substr(5, Run({"cat", "none"}).err.size() - 6));
+}
+
+// Each line can be said to topic create.
+TEST_F(TopicCommandTest, ATopicCanBeMadeLikeAnother) {
+  int n = 0;
+  for (const std::string sync : {"none", "each", "10ms", "1M"}) {
+    const std::string first = "a" + std::to_string(n), second = "b" + std::to_string(n++);
+    Out({"topic", "create", first, "--segment-size", "128K", "--timestamps", "precise", "--claim-timeout", "1m30s",
+         "--sync", sync, "--retain-age", "90m"});
+    const std::string config = Out({"config", first});
+    std::vector<std::string> create = {"topic", "create", second};
+    std::istringstream lines(config);
+    for (std::string name, value; lines >> name >> value;) {
+      if (name != "mode") create.insert(create.end(), {"--" + name, value});
+    }
+    Out(create);
+    EXPECT_EQ(Out({"config", second}), config);
+  }
 }
 
 }  // namespace

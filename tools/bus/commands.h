@@ -6,6 +6,7 @@
 #include <libbus/bus.h>
 
 #include <CLI/CLI.hpp>
+#include <string>
 #include <string_view>
 
 #include "tools/bus/tool.h"
@@ -13,7 +14,9 @@
 namespace bustool {
 
 void AddInitCommand(CLI::App& app, Tool& tool);
-void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, topic ls, topic rm, ls
+void AddTopicCommand(CLI::App& app, Tool& tool);  // topic create, ls, config, rm; ls, config
+// Below topic and at the top: config is said in both ways.
+void AddConfigCommand(CLI::App& app, Tool& tool, const std::string& example);
 void AddPubCommand(CLI::App& app, Tool& tool);
 void AddCatCommand(CLI::App& app, Tool& tool);  // cat, tail
 void AddCursorCommand(CLI::App& app, Tool& tool);

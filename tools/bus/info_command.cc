@@ -16,12 +16,6 @@ using libbus::SegmentInfo;
 using libbus::SlotInfo;
 using libbus::TopicInfo;
 
-std::string_view TimestampsText(libbus::Timestamps timestamps) {
-  constexpr std::string_view kNames[] = {"coarse", "precise", "none"};
-  const auto i = static_cast<size_t>(timestamps);
-  return i < std::size(kNames) ? kNames[i] : "unknown";
-}
-
 uint64_t Bytes(const TopicInfo& info) {
   uint64_t bytes = 0;
   for (const SegmentInfo& segment : info.segments) bytes += segment.size;

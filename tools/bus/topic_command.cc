@@ -149,8 +149,10 @@ void AddTopicCommand(CLI::App& app, Tool& tool) {
       app, {.name = "topic", .what = "make, list and remove topics", .examples = {"bus topic create orders"}});
   AddCreate(*topic, tool);
   AddList(*topic, tool, "bus topic ls");
+  AddConfigCommand(*topic, tool, "bus topic config orders");
   AddRemove(*topic, tool);
   AddList(app, tool, "bus --bus orders.bus ls");
+  AddConfigCommand(app, tool, "bus config orders --json");
 }
 
 }  // namespace bustool

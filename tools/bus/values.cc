@@ -141,6 +141,12 @@ std::string_view ModeText(const libbus::TopicOptions& options) {
   return options.exclusive.value_or(false) ? "exclusive" : "shared";
 }
 
+std::string_view TimestampsText(libbus::Timestamps timestamps) {
+  constexpr std::string_view kNames[] = {"coarse", "precise", "none"};
+  const auto i = static_cast<size_t>(timestamps);
+  return i < std::size(kNames) ? kNames[i] : "unknown";
+}
+
 absl::StatusOr<Range> ParseRange(std::string_view text, absl::Time now) {
   if (const auto from = ParsePlace(text, now)) return Range{.from = *from, .to = std::nullopt};
   // Times hold colons too: the one that leaves two places is the one between them.

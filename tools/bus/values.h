@@ -32,6 +32,9 @@ absl::StatusOr<libbus::Limit> ParseLimit(std::string_view text);
 // "shared" or "exclusive".
 std::string_view ModeText(const libbus::TopicOptions& options);
 
+// "coarse", "precise", "none"; "unknown" for what a newer version has.
+std::string_view TimestampsText(libbus::Timestamps timestamps);
+
 struct Range {
   libbus::From from = libbus::From::Start();
   std::optional<libbus::From> to;  // unset: open
