@@ -8,6 +8,7 @@
 #include "tools/bus/commands.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
+#include "tools/bus/terminal.h"
 #include "tools/bus/values.h"
 
 namespace bustool {
@@ -46,9 +47,11 @@ std::string HolderText(const CursorInfo& info) {
 }
 
 std::string CursorText(const CursorInfo& info) {
-  if (!info.problem.ok())
-    return fmt::format("{}: {}{}\n", info.name, std::string(info.problem.message()), HolderText(info));
-  return fmt::format("{}: at {}{}, {}, committed {}{}\n", info.name, info.position.offset,
+  const std::string name = Paint(Colour::kBold, info.name);
+  if (!info.problem.ok()) {
+    return fmt::format("{}: {}{}\n", name, Paint(Colour::kRed, std::string(info.problem.message())), HolderText(info));
+  }
+  return fmt::format("{}: at {}{}, {}, committed {}{}\n", name, info.position.offset,
                      info.sequence ? fmt::format(" (record {})", *info.sequence) : "", LagText(info.lag),
                      TimeText(info.committed_at), HolderText(info));
 }
@@ -60,6 +63,7 @@ int List(const Tool& tool, const CursorOptions& options) {
   BUS_FAIL_IF_ERROR(topic.status());
   const auto cursors = topic->ListCursors();
   BUS_FAIL_IF_ERROR(cursors.status());
+  Stdout().Page();
   for (const CursorInfo& cursor : *cursors) Stdout().Write(Shown(tool, cursor));
   tool.Detail(fmt::format("{}: {}", options.topic, Count(cursors->size(), "cursor")));
   return kOk;

@@ -7,6 +7,7 @@
 #include "tools/bus/commands.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
+#include "tools/bus/terminal.h"
 #include "tools/bus/values.h"
 
 namespace bustool {
@@ -110,7 +111,7 @@ std::string TopicJson(const TopicInfo& info) {
 }
 
 void Line(std::string& out, std::string_view name, std::string_view value) {
-  fmt::format_to(std::back_inserter(out), "{:<14} {}\n", name, value);
+  out += fmt::format("{} {}\n", Paint(Colour::kBold, fmt::format("{:<14}", name)), value);
 }
 
 std::string RetainText(const libbus::TopicOptions& options) {
@@ -192,6 +193,7 @@ std::string TopicText(const TopicInfo& info) {
 int InfoTopic(const Tool& tool, const std::string& bus, const std::string& topic) {
   const auto info = libbus::InspectTopic(bus, topic);
   BUS_FAIL_IF_ERROR(tool.DidYouMean(topic, info.status()));
+  Stdout().Page();
   Stdout().Write(tool.json ? TopicJson(*info) : TopicText(*info));
   return kOk;
 }
@@ -237,6 +239,7 @@ int Info(const Tool& tool, const std::string& topic) {
   if (!topic.empty()) return InfoTopic(tool, *bus, topic);
   const auto info = libbus::InspectBus(*bus);
   BUS_FAIL_IF_ERROR(info.status());
+  Stdout().Page();
   Stdout().Write(tool.json ? BusJson(*info) : BusText(*info));
   return kOk;
 }

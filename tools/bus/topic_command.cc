@@ -82,6 +82,7 @@ int List(const Tool& tool) {
   BUS_FAIL_IF_ERROR(bus.status());
   const auto topics = bus->ListTopics();
   BUS_FAIL_IF_ERROR(topics.status());
+  Stdout().Page();
   for (const std::string& topic : *topics) {
     Stdout().Write(tool.json ? ListedJson(*bus, topic) : topic + "\n");
   }

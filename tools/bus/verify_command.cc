@@ -12,6 +12,7 @@
 #include "tools/bus/output.h"
 #include "tools/bus/progress.h"
 #include "tools/bus/signals.h"
+#include "tools/bus/terminal.h"
 
 namespace bustool {
 namespace {
@@ -30,8 +31,8 @@ std::string FindingText(const libbus::Finding& finding) {
   const std::string position = finding.position ? fmt::format(": position {}", finding.position->offset) : "";
   const std::string offset = finding.offset ? fmt::format(" (offset {})", *finding.offset) : "";
   const std::string reader = finding.reader.empty() ? "" : fmt::format("; a reader sees: {}", finding.reader);
-  return fmt::format("{}: {}{}{}: {}{}\n", finding.damage ? "damage" : "note", finding.file, position, offset,
-                     finding.what, reader);
+  const std::string kind = finding.damage ? Paint(Colour::kRed, "damage") : Paint(Colour::kYellow, "note");
+  return fmt::format("{}: {}{}{}: {}{}\n", kind, finding.file, position, offset, finding.what, reader);
 }
 
 std::string SummaryJson(const std::string& what, const libbus::VerifyReport& report, absl::Duration took) {
@@ -53,7 +54,8 @@ std::string SummaryJson(const std::string& what, const libbus::VerifyReport& rep
 std::string SummaryText(const std::string& what, const libbus::VerifyReport& report) {
   return fmt::format("{}: {} in {} of {}, {}: {}\n", what, Count(report.records, "record"),
                      Count(report.segments, "segment"), Count(report.topics, "topic"), Count(report.gaps, "gap"),
-                     report.damages == 0 ? "whole" : Count(report.damages, "damaged place"));
+                     report.damages == 0 ? Paint(Colour::kGreen, "whole")
+                                         : Paint(Colour::kRed, Count(report.damages, "damaged place")));
 }
 
 // "2.0 GiB in 1.5 s, 1.3 GiB/s"
