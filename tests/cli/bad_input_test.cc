@@ -45,10 +45,22 @@ class BadInputTest : public CliTest {
 };
 
 const std::vector<std::vector<std::string>> kReaders = {
-    {"cat", "t"}, {"tail", "t"}, {"verify", "t"}, {"info", "t"}, {"dump", "t"}};
-const std::vector<std::vector<std::string>> kAll = {{"cat", "t"},  {"tail", "t"},           {"verify", "t"},
-                                                    {"info", "t"}, {"dump", "t"},           {"pub", "t"},
-                                                    {"ls"},        {"topic", "create", "u"}};
+    {"cat", "t"},  {"tail", "t"},   {"verify", "t"},       {"info", "t"},
+    {"dump", "t"}, {"config", "t"}, {"cursor", "ls", "t"}, {"replay", "t", "--to", "-"}};
+const std::vector<std::vector<std::string>> kAll = {{"cat", "t"},
+                                                    {"tail", "t"},
+                                                    {"verify", "t"},
+                                                    {"info", "t"},
+                                                    {"dump", "t"},
+                                                    {"pub", "t"},
+                                                    {"ls"},
+                                                    {"topic", "create", "u"},
+                                                    {"config", "t"},
+                                                    {"cursor", "ls", "t"},
+                                                    {"replay", "t", "--to", "-"},
+                                                    {"recover", "t", "--dry-run"},
+                                                    {"trim", "t", "--before", "end"},
+                                                    {"topic", "rm", "t", "--yes"}};
 
 TEST_F(BadInputTest, APathThatIsMissing) {
   for (std::vector<std::string> command : kAll) {

@@ -160,7 +160,7 @@ TEST_F(CatTest, OutputThatCannotBeWrittenIsAnError) {
     if (freopen("/dev/full", "w", stdout) == nullptr) _exit(125);
   });
   EXPECT_EQ(result.code, 1);
-  EXPECT_EQ(result.err, "bus: stdout: cannot write: No space left on device: what was written before is whole\n");
+  EXPECT_EQ(result.err, "bus: stdout: cannot write: No space left on device: what was written last may be cut off\n");
 }
 
 TEST_F(CatTest, AGapOfLossIsToldAndIsTheExitCode) {

@@ -102,7 +102,7 @@ TEST_F(PubInputTest, AClosedStdoutIsNoFileOfTheBus) {
   }
   const Result result = Run({"cat", "t"}, "", [] { close(STDOUT_FILENO); });
   EXPECT_EQ(result.code, 1);
-  EXPECT_EQ(result.err, "bus: stdout: cannot write: Bad file descriptor: what was written before is whole\n");
+  EXPECT_EQ(result.err, "bus: stdout: cannot write: Bad file descriptor: what was written last may be cut off\n");
 }
 
 TEST_F(PubInputTest, WhatCannotBeSaidOnStderrIsNotSaid) {

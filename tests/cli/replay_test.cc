@@ -59,7 +59,7 @@ TEST_F(ReplayCommandTest, ToStdoutLikeCat) {
 TEST_F(ReplayCommandTest, WhatContradicts) {
   ExpectError({"replay", "t"}, 2, "--to is required: see bus replay --help");
   ExpectError({"replay", "t", "--to", "t"}, 2, "--to t: a topic is not replayed into itself: name another");
-  for (const char* speed : {"0", "-1", "fast", "inf", "nan", "1e300", "1e-300", "", "1x", "5/s"}) {
+  for (const char* speed : {"0", "-1", "fast", "inf", "nan", "1e300", "1e-300", "1x", "5/s"}) {
     ExpectError({"replay", "t", "--to", "-", "--speed", speed}, 2,
                 std::string("--speed ") + speed + ": not a speed: use max, 1 (as recorded), or a multiple: 10, 0.5");
   }

@@ -22,7 +22,7 @@ struct CatOptions {
   std::string count;
   std::string grep;
   bool follow = false;
-  std::string format = "text";
+  std::string format;
   std::string gaps = "loss";
   std::string limit = "committed";
   std::string cursor;
@@ -40,7 +40,7 @@ class Cat {
 
  private:
   absl::Status Parse();
-  absl::Status ParseGrep();
+  absl::Status ParseGrep(bool text);
   absl::StatusOr<libbus::Consumer> Open() const;
   absl::StatusOr<libbus::ConsumerOptions> Options(const libbus::Topic& topic) const;
   absl::Status Loop(libbus::Consumer& consumer);
@@ -70,11 +70,13 @@ class Cat {
 };
 
 absl::Status Cat::Parse() {
-  json_ = tool_.json || options_.format == "ndjson";
-  auto format = ParseFormat(tool_.json ? "ndjson" : options_.format);
+  const auto name = FormatName(tool_.json, options_.format);
+  if (!name.ok()) return name.status();
+  json_ = *name == "ndjson";
+  auto format = ParseFormat(*name);
   if (!format.ok()) return format.status();
   format_ = *std::move(format);
-  if (auto status = ParseGrep(); !status.ok()) return status;
+  if (auto status = ParseGrep(*name == "text"); !status.ok()) return status;
   const auto gaps = ParseGaps(options_.gaps);
   if (!gaps.ok()) return gaps.status();
   gaps_ = *gaps;
@@ -94,12 +96,12 @@ absl::Status Cat::Parse() {
   return absl::OkStatus();
 }
 
-absl::Status Cat::ParseGrep() {
+absl::Status Cat::ParseGrep(bool text) {
   if (options_.grep.empty()) return absl::OkStatus();
   auto grep = Grep::Make(options_.grep);
   if (!grep.ok()) return grep.status();
   grep_.emplace(*std::move(grep));
-  if (json_ || options_.format != "text" || !StdoutHasColours()) return absl::OkStatus();
+  if (!text || !StdoutHasColours()) return absl::OkStatus();
   format_ = [this](const libbus::RecordView& record, std::string& out) {
     grep_->AppendPainted(record.text(), out);
     out += '\n';

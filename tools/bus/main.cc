@@ -93,9 +93,25 @@ absl::Status WrongUsage(const CLI::App& app, const CLI::ParseError& error) {
   return UsageError(fmt::format("{}: see {}", error.what(), Help(app)));
 }
 
+// An empty value is mostly a variable of a script that is not set; taken for "not given" it would do something else
+// than what was meant. A key may be empty, and an empty pattern matches all.
+absl::Status EmptyValue(const CLI::App* command) {
+  for (; command != nullptr; command = command->get_parent()) {
+    for (const CLI::Option* option : command->get_options()) {
+      const std::string name = option->get_name();
+      if (option->get_positional() || name == "--key" || name == "--grep") continue;
+      const auto& values = option->results();
+      if (std::find(values.begin(), values.end(), "") == values.end()) continue;
+      return UsageError(fmt::format("{}: its value is empty: give one, or leave it out", name));
+    }
+  }
+  return absl::OkStatus();
+}
+
 int Parsed(const CLI::App& app, Tool& tool) {
   const auto extras = app.remaining(true);
   if (!extras.empty()) return Tool::Fail(Unexpected(app, extras.front()));
+  BUS_FAIL_IF_ERROR(EmptyValue(Named(app)));
   if (tool.run) return tool.run();
   return Tool::Fail(UsageError(fmt::format("no command is named: see {}", Help(app))));
 }

@@ -32,7 +32,7 @@ bool Output::Flush() {
       closed_ = true;
     } else if (errno != EINTR) {
       status_ = absl::UnavailableError(
-          fmt::format("stdout: cannot write: {}: what was written before is whole", std::strerror(errno)));
+          fmt::format("stdout: cannot write: {}: what was written last may be cut off", std::strerror(errno)));
     } else if (Interrupted()) {
       break;
     }

@@ -142,6 +142,12 @@ absl::StatusOr<RecordFormat> ParseFormat(std::string_view text) {
                         : fmt::format("--format {}: not a format: did you mean {}?", text, near));
 }
 
+absl::StatusOr<std::string> FormatName(bool json, const std::string& format) {
+  if (!json) return format.empty() ? "text" : format;
+  if (format.empty() || format == "ndjson") return std::string("ndjson");
+  return UsageError(fmt::format("--format {}: contradicts --json: leave one of them out", format));
+}
+
 std::string GapJson(const libbus::Gap& gap) {
   JsonObject inner;
   inner.Add("cause", libbus::GapCauseName(gap.cause)).Add("from", gap.from.offset).Add("to", gap.to.offset);

@@ -17,6 +17,9 @@ using RecordFormat = std::function<void(const libbus::RecordView& record, std::s
 // "text", "ndjson", "hex", "raw", or a pattern with at least one '%'. Anything else is a usage error.
 absl::StatusOr<RecordFormat> ParseFormat(std::string_view text);
 
+// What --json and --format ("" if it is not given) mean together, for ParseFormat. A usage error where they contradict.
+absl::StatusOr<std::string> FormatName(bool json, const std::string& format);
+
 // One line of JSON for a gap.
 std::string GapJson(const libbus::Gap& gap);
 

@@ -97,7 +97,9 @@ absl::Status ReplayRun::Parse() {
     if (!count.ok()) return count.status();
     options_.count = *count;
   }
-  auto format = ParseFormat(tool_.json ? "ndjson" : arguments_.format.empty() ? "text" : arguments_.format);
+  const auto name = FormatName(tool_.json, arguments_.format);
+  if (!name.ok()) return name.status();
+  auto format = ParseFormat(*name);
   if (!format.ok()) return format.status();
   format_ = *std::move(format);
   const auto range =
