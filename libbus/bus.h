@@ -16,6 +16,7 @@
 #include "libbus/health.h"
 #include "libbus/inspect.h"
 #include "libbus/options.h"
+#include "libbus/processes.h"
 #include "libbus/producer.h"
 #include "libbus/record.h"
 #include "libbus/recovery.h"

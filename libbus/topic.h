@@ -22,12 +22,34 @@ class TopicImpl;
 }
 
 struct TopicStats {
-  uint64_t segments = 0;   // files, prepared ones included
-  uint64_t bytes = 0;      // of those files
-  Position first;          // the oldest record kept
-  Position end;            // behind the last committed record
-  Position durable;        // D
-  uint32_t producers = 0;  // slots held by living producers
+  uint64_t segments = 0;  // files, prepared ones included
+  uint64_t bytes = 0;     // of those files
+  Position first;         // the oldest record kept
+  Position end;           // behind the last committed record
+  Position durable;       // D
+  // Slots held by living producers; unset: who may not write the topic may not look.
+  std::optional<uint32_t> producers = {};
+  // Living consumers that are noted down in the sleep page: those that may write it, and not more than 60.
+  std::optional<uint32_t> consumers = {};
+  uint64_t disk_bytes = 0;  // of `bytes`, what the file system has allocated
+  // How many records (and gaps that were claims: as sequences count) stand before `end`, and before D, those that were
+  // deleted too. Unset: nothing near tells, or damage hides it.
+  std::optional<uint64_t> records = {};
+  std::optional<uint64_t> durable_records = {};
+
+  // Counted since the topic was made, by all processes. For people: a power loss takes them back a little, a death
+  // between a deed and its count loses one, and who may write there can write nonsense. docs/format.md (LiveWords) has
+  // what each does not count.
+  uint64_t wakes = 0;           // wake-ups called for sleepers on a record, one system call each
+  uint64_t woken = 0;           // ... that found a sleeper
+  uint64_t sleeps = 0;          // of consumers, in the kernel
+  uint64_t gaps = 0;            // claims that became gaps
+  uint64_t repairs = 0;         // ... because their producer was dead or stalled
+  uint64_t syncs = 0;           // begun
+  uint64_t measured_syncs = 0;  // of which it is known how much they wrote
+  uint64_t measured_bytes = 0;  // what those wrote of the segments
+
+  uint64_t instance = 0;  // tells topics apart that had the same name one after the other
 };
 
 struct TrimOptions {
@@ -122,6 +144,8 @@ class Topic {
   std::string uuid() const;
   // As stored with the topic; every optional is set.
   TopicOptions options() const;
+  // OK: the numbers of now. Reads up to 16 MiB of the log for the counts of records. DATA_LOSS: damaged;
+  // FAILED_PRECONDITION: after fork. See also InspectStats (inspect.h), which needs no open topic.
   absl::StatusOr<TopicStats> Stats() const;
 
  private:

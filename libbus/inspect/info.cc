@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include "libbus/inspect/picture.h"
 #include "libbus/inspect/segment_reader.h"
 #include "libbus/inspect/topic_files.h"
+#include "libbus/inspect/words.h"
 #include "libbus/log/log.h"
 #include "libbus/log/sync.h"
 #include "libbus/platform/seam.h"
@@ -20,27 +22,61 @@ namespace {
 
 using format::Verdict;
 
+std::optional<absl::Time> TimeOf(const Look& look, SegmentReader& reader) {
+  const int64_t time = TimestampOf(look, reader);
+  return time != 0 ? std::optional(absl::FromUnixNanos(time)) : std::nullopt;
+}
+
 // Where the words of a segment lead: to a free one, to an END, or past damage to the end.
-SegmentInfo Measure(const File& file, const SegmentIdentity& identity, const Control& control) {
+SegmentInfo Measure(const File& file, const SegmentIdentity& identity, const Control& control, bool& damaged) {
   SegmentInfo info{.file = file.path(), .base = identity.base, .size = file.size()};
   info.header_right = identity.problem.empty();
   SegmentReader reader(file, identity.seed, identity.base, identity.size, SealedRanges(control));
   info.used = format::kSegmentHeaderSize;
+  std::optional<uint64_t> first, last;  // committed records
   while (info.used < reader.size()) {
     const Look look = reader.WordAt(info.used);
     info.sealed = look.verdict == Verdict::kEnd;
     if (info.sealed || look.verdict == Verdict::kFree) break;
+    damaged |= look.verdict == Verdict::kBad;
+    if (look.verdict != Verdict::kReserved) info.records += Ordinals(look, reader);
+    if (look.verdict == Verdict::kData) last = look.offset;
+    if (!first) first = last;
     info.used = look.verdict == Verdict::kBad ? reader.Resync(info.used) : info.used + look.size;
   }
+  if (first) info.first_time = TimeOf(reader.WordAt(*first), reader);
+  if (last) info.last_time = TimeOf(reader.WordAt(*last), reader);
   return info;
 }
 
+// The sequence of the oldest record, if the control record knows it.
+std::optional<uint64_t> FirstSequence(const TopicFiles& files, uint64_t first) {
+  const auto& record = files.control.record;
+  if (!record || record->first_position == 0) {
+    return first == format::kSegmentHeaderSize ? std::optional<uint64_t>(0) : std::nullopt;
+  }
+  const bool known = record->first_position == first && (record->first_sequence & format::kCountedOverDamage) == 0;
+  return known ? std::optional(record->first_sequence) : std::nullopt;
+}
+
+uint64_t Allocated(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_blocks) * 512 : 0;
+}
+
 absl::Status AddSegments(const TopicFiles& files, TopicInfo& info) {
+  std::optional<uint64_t> next;  // the sequence with which the next segment begins
   for (const SegmentName& segment : files.segments) {
     LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(segment.path));
     LIBBUS_ASSIGN_OR_RETURN(auto identity, IdentifySegment(file, &files.control));
     if (!identity.usable) identity.base = segment.base;
-    info.segments.push_back(Measure(file, identity, files.control));
+    if (info.segments.empty()) next = FirstSequence(files, identity.base + format::kSegmentHeaderSize);
+    bool damaged = false;
+    SegmentInfo segment_info = Measure(file, identity, files.control, damaged);
+    segment_info.disk_bytes = Allocated(segment.path);
+    segment_info.first_sequence = next;
+    next = next && !damaged ? std::optional(*next + segment_info.records) : std::nullopt;
+    info.segments.push_back(std::move(segment_info));
   }
   return absl::OkStatus();
 }
@@ -51,6 +87,7 @@ void SetEnds(TopicInfo& info) {
   auto last = std::find_if(info.segments.begin(), info.segments.end(), [](const auto& s) { return !s.sealed; });
   if (last == info.segments.end()) --last;
   info.end = Position{last->base + last->used};
+  for (SegmentInfo& segment : info.segments) segment.prepared = segment.base > info.end.offset;
 }
 
 void AddSlots(const File& control, const absl::StatusOr<File>& locks, TopicInfo& info) {
@@ -136,6 +173,7 @@ void AddDurable(const TopicFiles& files, TopicInfo& info) {
   const auto live = files.control_file->Get<format::LiveWords>(format::kLiveOffset);
   info.durable.offset = std::max(live ? live->durable : 0, files.control.record ? files.control.record->durable : 0);
   info.durable = std::min(info.durable, info.end);
+  for (SegmentInfo& segment : info.segments) segment.durable = segment.base + segment.used <= info.durable.offset;
 }
 
 void AddSyncs(const TopicFiles& files, TopicInfo& info) {

@@ -1,6 +1,8 @@
 #include "libbus/topic/topic_impl.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <limits>
 #include <utility>
@@ -157,7 +159,31 @@ absl::StatusOr<TopicStats> TopicImpl::Stats() {
   LIBBUS_ASSIGN_OR_RETURN(stats.end.offset, log::CommittedEnd(*log_, store));
   stats.durable = Durable();
   if (attachment_) stats.producers = log::CountHolders(attachment_->probe());
+  AddCounts(stats);
   return stats;
+}
+
+void TopicImpl::AddCounts(TopicStats& stats) {
+  struct stat status;
+  for (const uint64_t base : log_->readable().ListBases().value_or(std::vector<uint64_t>())) {
+    if (fstatat(log_->directory().fd(), log::SegmentName(base).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    stats.disk_bytes += static_cast<uint64_t>(status.st_blocks) * 512;
+  }
+  stats.records = log::SequenceAt(*log_, log_->readable(), stats.end.offset);
+  if (stats.durable.offset != 0) {
+    stats.durable_records = log::SequenceAt(*log_, log_->readable(), stats.durable.offset);
+  }
+  const log::Control& control = log_->control();
+  stats.consumers = log_->consumers().CountLiving();
+  stats.sleeps = log_->sleep().sleeps().Read();
+  stats.wakes = control.wakes().Read();
+  stats.woken = control.woken().Read();
+  stats.gaps = control.gaps().Read();
+  stats.repairs = control.repairs().Read();
+  stats.syncs = control.sync_started().Read();
+  stats.measured_syncs = control.measured_syncs().Read();
+  stats.measured_bytes = control.measured_bytes().Read();
+  stats.instance = control.identity().inode;
 }
 
 absl::Status TopicImpl::PrepareAhead() {

@@ -52,6 +52,7 @@ class TopicImpl : public std::enable_shared_from_this<TopicImpl> {
 
   TopicOptions Options() const;
   absl::StatusOr<TopicStats> Stats();
+  void AddCounts(TopicStats& stats);
 
   // Segments and pages ahead, then whatever the dead left. Also for the background thread.
   absl::Status PrepareAhead();

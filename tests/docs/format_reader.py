@@ -5,6 +5,7 @@
   format_reader.py segment FILE  the same for one segment file on its own
   format_reader.py control DIR   what BUS/TOPIC/control says
   format_reader.py index DIR     what BUS/TOPIC/index says, and whether it may be used
+  format_reader.py sleep DIR     what BUS/TOPIC/sleep says: counts, and a line for each entry that is in use
   format_reader.py bus FILE      what BUS/bus says
   format_reader.py example PAGE  the same as `segment` for the hex example of docs/format.md
   format_reader.py hex FILE      a file in the form in which that example is printed
@@ -117,8 +118,26 @@ def read_control(directory):
     result["retain_bytes"], result["retain_age"] = struct.unpack_from("<Qq", data, 96)
     copies = [control_record(data[at:at + 16384]) for at in (16384, 32768)]
     valid = [copy for copy in copies if copy]
+    counts = ("wakes", "woken", "gaps", "repairs", "measured_syncs", "measured_bytes")
+    result.update(zip(counts, struct.unpack_from("<6Q", data, 49152 + 448)))
     result["record"] = max(valid, key=lambda copy: copy["counter"]) if valid else None
     return result
+
+
+def read_sleep(directory):
+    path = os.path.join(directory, "sleep")
+    with open(path, "rb") as file:
+        data = file.read()
+    file_header(data, b"libbusSP", 60, path)
+    mark, = struct.unpack_from("<Q", data, 64)
+    sleeps, unlisted = struct.unpack_from("<QQ", data, 192)
+    yield {"kind": "page", "mark": mark, "sleeps": sleeps, "unlisted": unlisted}
+    for n in range(60):
+        pid, since, position, idle, waits_for, cursor, name = struct.unpack_from("<QQQQQQ16s", data, 256 + 64 * n)
+        if pid != 0:
+            yield {"kind": "consumer", "entry": n, "pid": pid, "position": position, "idle": idle != 0,
+                   "waits_for": waits_for, "cursor_length": cursor >> 32, "cursor_crc": cursor & 0xFFFFFFFF,
+                   "name": name.rstrip(b"\0").decode(errors="replace")}
 
 
 class Segment:
@@ -526,6 +545,8 @@ def items_of(mode, path):
         return read_index(path)
     if mode == "control":
         return [read_control(path)]
+    if mode == "sleep":
+        return read_sleep(path)
     if mode == "bus":
         return [read_bus(path)]
     sys.exit(__doc__)

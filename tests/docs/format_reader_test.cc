@@ -5,6 +5,7 @@
 #include <absl/time/time.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "libbus/bus.h"
+#include "libbus/format/checksum.h"
 #include "libbus/format/word.h"
 #include "tests/docs/format_json.h"
 
@@ -229,6 +231,27 @@ TEST_F(FormatReaderTest, ReadsWhatWasPublished) {
   EXPECT_EQ(closed.exit_code, 0);
   EXPECT_EQ(closed.output, expected);
   EXPECT_NE(RunReader("control", TopicPath()).output.find("\"state\": \"clean\""), std::string::npos);
+}
+
+// What consumers note down, and what is counted.
+TEST_F(FormatReaderTest, ReadsWhoReadsAndWhatIsCounted) {
+  auto bus = Bus::Open(BusPath(), {.create = true, .background = false});
+  auto topic = bus->OpenTopic("random", {.create = true});
+  auto producer = topic->NewProducer();
+  auto claim = producer->Claim(8);
+  ASSERT_TRUE(claim.ok() && std::move(*claim).Abandon().ok());
+  const std::string control = RunReader("control", TopicPath()).output;
+  EXPECT_NE(control.find("\"wakes\": 0, \"woken\": 0, \"gaps\": 1, \"repairs\": 0,"), std::string::npos) << control;
+  auto consumer = topic->NewConsumer({.from = From::End(), .cursor = "a"});
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  (void)consumer->Next(absl::ZeroDuration());
+  const ReaderOutcome sleep = RunReader("sleep", TopicPath());
+  EXPECT_EQ(sleep.exit_code, 0);
+  const std::string entry = fmt::format(
+      "{{\"kind\": \"consumer\", \"entry\": 0, \"pid\": {}, \"position\": {}, \"idle\": true, \"waits_for\": 0, "
+      "\"cursor_length\": 1, \"cursor_crc\": {}, \"name\": \"docs_format_rea\"}}\n",
+      getpid(), consumer->position().offset, Crc32c(0, "a", 1));
+  EXPECT_NE(sleep.output.find(entry), std::string::npos) << sleep.output << entry;
 }
 
 // What the page's reader has to say of an index whose entries are right: the sequence of what stands there, and the

@@ -32,6 +32,9 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddTrimCommand(app, tool);
   AddDumpCommand(app, tool);
   AddInfoCommand(app, tool);
+  AddSegmentsCommand(app, tool);
+  AddPsCommand(app, tool);
+  AddStatCommand(app, tool);
   AddVerifyCommand(app, tool);
   AddRecoverCommand(app, tool);
   AddReplayCommand(app, tool);
