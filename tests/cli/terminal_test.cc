@@ -1,6 +1,8 @@
 // What a person at a terminal sees, and does with the keys.
 #include "tests/cli/terminal.h"
 
+#include <fstream>
+
 #include "tests/cli/tool.h"
 
 namespace libbus::test {
@@ -57,6 +59,23 @@ TEST_F(TerminalTest, CtrlCEndsWhoWaitsForLines) {
   const TerminalResult result = pub.Wait();
   EXPECT_EQ(result.code, 130);
   EXPECT_TRUE(result.screen.ends_with("bus: stdin: interrupted\n")) << result.screen;
+}
+
+// How far it is, on stderr, where that is a terminal; the line goes away at the end.
+TEST_F(TerminalTest, PublishingFilesShowsHowFarItIs) {
+  std::ofstream(Path("lines")) << std::string(2'000, '\n');
+  const std::vector<std::string> slow = {"bus", "pub", "t", "lines", "--rate", "500/s"};
+  Terminal pub(slow, scratch_.path());
+  EXPECT_TRUE(pub.ReadUntil(" of 2.0 KiB  "));
+  EXPECT_TRUE(pub.ReadUntil(" left"));
+  pub.Type(kCtrlC);
+  const TerminalResult result = pub.Wait();
+  EXPECT_EQ(result.code, 130);
+  EXPECT_TRUE(result.screen.ends_with("\r\x1b[Kbus: lines: interrupted\n")) << result.screen;
+  const std::vector<std::string> fast = {"bus", "pub", "t", "lines", "-q", "--rate", "40000/s"};
+  EXPECT_EQ(Terminal(fast, scratch_.path()).Wait().screen, "");
+  EXPECT_EQ(Terminal({"bus", "pub", "t", "lines", "--rate", "40000/s"}, scratch_.path(), {.err = false}).Wait().err,
+            "");
 }
 
 TEST_F(TerminalTest, HeadTakesWhatItWantsAndTheToolIsContent) {

@@ -39,6 +39,7 @@ Input::Input(Input&& other) noexcept
       longest_(other.longest_),
       before_waits_(std::move(other.before_waits_)),
       count_(other.count_),
+      read_(other.read_),
       buffer_(std::move(other.buffer_)),
       used_(other.used_) {}
 
@@ -68,6 +69,7 @@ absl::StatusOr<bool> Input::More() {
   const int error = errno;
   buffer_.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
   if (got < 0) return CannotRead(name_, error);
+  read_ += static_cast<uint64_t>(got);
   return got > 0;
 }
 

@@ -27,6 +27,8 @@ class Input {
   const std::string& name() const { return name_; }
   // How many pieces were read, for messages: the number of the one read last.
   uint64_t count() const { return count_; }
+  // Bytes that were handed out, with what stands between the pieces.
+  uint64_t taken() const { return read_ - (buffer_.size() - used_); }
 
   // Each puts the next piece into `piece`, where it stays until the next call; false at the end. INVALID_ARGUMENT: it
   // is longer than the limit. A line, without its newline; a last one without a newline counts.
@@ -49,6 +51,7 @@ class Input {
   uint64_t longest_;
   std::function<absl::Status()> before_waits_;
   uint64_t count_ = 0;
+  uint64_t read_ = 0;  // bytes
   std::string buffer_;
   size_t used_ = 0;  // bytes of buffer_ that were handed out
 };

@@ -1,12 +1,16 @@
 #include <fmt/format.h>
 #include <libbus/bus.h>
 
+#include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "tools/bus/commands.h"
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
+#include "tools/bus/progress.h"
 #include "tools/bus/publisher.h"
+#include "tools/bus/terminal.h"
 #include "tools/bus/values.h"
 
 namespace bustool {
@@ -42,12 +46,31 @@ absl::StatusOr<std::vector<libbus::Header>> ParseHeaders(const std::vector<std::
   return headers;
 }
 
-absl::Status PublishInputs(const PubOptions& options, uint64_t longest, Publisher& publisher) {
-  const std::vector<std::string> stdin_alone = {"-"};
-  for (const std::string& file : options.files.empty() ? stdin_alone : options.files) {
+// How many bytes there are to be read; none where nobody knows, of stdin or a pipe say.
+std::optional<uint64_t> TotalSize(const std::vector<std::string>& files) {
+  uint64_t total = 0;
+  for (const std::string& file : files) {
+    std::error_code error;
+    if (file == "-" || !std::filesystem::is_regular_file(file, error)) return std::nullopt;
+    total += std::filesystem::file_size(file, error);
+    if (error) return std::nullopt;
+  }
+  return total;
+}
+
+absl::Status PublishInputs(const Tool& tool, const PubOptions& options, uint64_t longest, Publisher& publisher) {
+  const std::vector<std::string> files = options.files.empty() ? std::vector<std::string>{"-"} : options.files;
+  uint64_t before = 0;
+  std::optional<Progress> progress;
+  if (const auto total = TotalSize(files); total && StderrIsTerminal()) {
+    progress.emplace(tool, "pub", *total);
+    publisher.AfterEach([&](const Input& input) { progress->At(before + input.taken()); });
+  }
+  for (const std::string& file : files) {
     auto input = Input::Open(file, longest);
     if (!input.ok()) return input.status();
     if (auto status = publisher.PublishAll(*input); !status.ok()) return status;
+    before += input->taken();
   }
   return absl::OkStatus();
 }
@@ -139,7 +162,7 @@ int Pub(const Tool& tool, const PubOptions& options) {
   BUS_FAIL_IF_ERROR(producer.status());
   const libbus::RecordOptions record{.key = options.key, .headers = *headers, .type = static_cast<uint32_t>(*type)};
   Publisher publisher(FormOf(options), *std::move(producer), record, *rate, *std::move(syncs), *batch);
-  absl::Status status = PublishInputs(options, *longest, publisher);
+  absl::Status status = PublishInputs(tool, options, *longest, publisher);
   // What was read is published, also where the next piece was wrong.
   status.Update(publisher.Flush());
   // Also after an error: what stays published is durable then.

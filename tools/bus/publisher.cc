@@ -111,6 +111,7 @@ absl::Status Publisher::PublishAll(Input& input) {
     if (!record.ok()) return record.status();
     if (!*record) ++published_.gaps;
     if (auto status = *record ? Publish(input, **record) : absl::OkStatus(); !status.ok()) return status;
+    if (after_each_) after_each_(input);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <string_view>
 
@@ -88,6 +89,8 @@ class Publisher {
         batch_limit_(batch),
         batch_(producer_.NewBatch()) {}
 
+  // Called after each piece.
+  void AfterEach(std::function<void(const Input& input)> action) { after_each_ = std::move(action); }
   absl::Status PublishAll(Input& input);
   // REQUIRES: syncs were given.
   absl::Status SyncNow() {
@@ -122,6 +125,7 @@ class Publisher {
   absl::Time held_since_;  // of the first record in the batch
   simdjson::dom::parser parser_;
   RecordParser records_;
+  std::function<void(const Input&)> after_each_;
   Published published_;
 };
 
