@@ -45,7 +45,11 @@ class IndexHints {
       const uint64_t middle = low + (high - low) / 2;
       const auto entry = Get(middle);
       if (!entry) return std::nullopt;
-      (entry->position <= position ? low : high) = entry->position <= position ? middle + 1 : middle;
+      if (entry->position <= position) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
     }
     const auto entry = low > back ? Get(low - 1 - back) : std::nullopt;
     return entry && entry->position <= position ? std::optional(entry->position) : std::nullopt;

@@ -77,7 +77,7 @@ absl::Status DumpPage(const File& file, std::string_view what, uint64_t magic, D
 void Entry(Picture& picture) {
   const auto pid = picture.Peek<uint64_t>();
   if (pid == 0) {
-    picture.Unread("no consumer", sizeof(format::ConsumerEntry));
+    picture.Unread("no consumer", sizeof(format::ConsumerEntry), DumpRole::kZeros);
     return;
   }
   picture.Number<uint64_t>("consumer", [](uint64_t value) { return fmt::format("process {}", value); });

@@ -316,7 +316,8 @@ std::string SegmentPicture::Resumes(uint64_t next, DumpItem& item) {
     const bool inner = item.kind == DumpKind::kInner && reader_.WordAt(next).verdict == Verdict::kBad;
     item.resume =
         DumpResume{libbus::Position{Position(next)}, inner ? "the next one of the batch" : WhatStandsAt(next)};
-  } else if (const auto behind = NextInUse(file_.path(), reader_.base() + reader_.size())) {
+  } else if (const auto behind =
+                 NextInUse(file_.path().substr(0, file_.path().find_last_of('/')), reader_.base() + reader_.size())) {
     item.resume = DumpResume{libbus::Position{*behind}, "the next segment"};
   }
   if (item.resume) {

@@ -3,9 +3,7 @@
 #define LIBBUS_INSPECT_FINDINGS_H_
 
 #include <absl/status/status.h>
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,18 +26,13 @@ class Findings {
   void Checked(uint64_t bytes) { done_ += bytes; }
   // Tells how far the check is, if `bytes` beyond what was said to be checked are news. CANCELLED: the caller wants no
   // more.
-  absl::Status Tell(uint64_t bytes) {
-    const uint64_t done = std::min(done_ + bytes, total_);
-    if (!options_.progress || (done < told_ + kNews && done < total_)) return absl::OkStatus();
-    told_ = done;
-    if (options_.progress(done, total_)) return absl::OkStatus();
-    return absl::CancelledError(fmt::format("the check was ended when {} of {} bytes were checked", done, total_));
-  }
+  absl::Status Tell(uint64_t bytes);
 
   void Note(const std::string& file, std::string what) {
     Tell({.damage = false, .file = file, .what = std::move(what)});
   }
-  void Damage(const std::string& file, std::string what, std::string reader = "") {
+  // `reader`: what a reader sees there.
+  void Damage(const std::string& file, std::string what, std::string reader) {
     Tell({.damage = true, .file = file, .what = std::move(what), .reader = std::move(reader)});
   }
   void Tell(const Finding& finding) {

@@ -69,6 +69,8 @@ constexpr NamedRole kRoles[] = {
     {"zeros", DumpRole::kZeros},
     {"free", DumpRole::kZeros},
     {"free slots", DumpRole::kZeros},
+    {"no consumer", DumpRole::kZeros},
+    {"idle", DumpRole::kTime},
     {"given up", DumpRole::kUnread},
     {"being filled", DumpRole::kUnread},
     {"behind the end", DumpRole::kUnread},

@@ -34,7 +34,7 @@ DumpWord TakeApart(format::TopicSeed seed, uint64_t position, format::Word word)
 DumpItem MakeItem(DumpKind kind, const std::string& file, uint64_t offset, uint64_t size);
 
 // More zeros than this are counted, not shown.
-inline constexpr size_t kShownZeros = 64;
+inline constexpr size_t kShownZeros = 48;
 
 bool AllZero(std::string_view bytes);
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "libbus/inspect/picture.h"
@@ -47,20 +46,6 @@ std::string OwnerText(const std::optional<DumpOwner>& owner) {
   const std::string name = owner->name.empty() ? "" : fmt::format(" {}", Quoted(owner->name));
   const std::string_view alive = !owner->alive ? "" : *owner->alive ? ", alive" : ", gone";
   return fmt::format(" (its slot: process {}{}{})", owner->pid, name, alive);
-}
-
-std::optional<uint64_t> NextInUse(const std::string& segment, uint64_t end) {
-  const auto segments = ListSegments(Directory(segment));
-  if (!segments.ok()) return std::nullopt;
-  const auto next =
-      std::find_if(segments->begin(), segments->end(), [&](const SegmentName& name) { return name.base >= end; });
-  if (next == segments->end()) return std::nullopt;
-  const auto file = File::Open(next->path);
-  if (!file.ok()) return std::nullopt;
-  const auto header = file->Get<format::SegmentHeader>(0);
-  const bool led_to = header && header->header.cause != 0;
-  if (!led_to && file->Get<uint64_t>(format::kSegmentHeaderSize).value_or(0) == 0) return std::nullopt;
-  return next->base + format::kSegmentHeaderSize;
 }
 
 }  // namespace libbus::inspect

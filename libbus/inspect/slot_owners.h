@@ -34,10 +34,6 @@ class SlotOwners {
 // " (process 77 "loader", alive)", or nothing.
 std::string OwnerText(const std::optional<DumpOwner>& owner);
 
-// Position of the first word of the segment that comes next, if something stands there; `segment` is the path of one
-// that ends at `end`.
-std::optional<uint64_t> NextInUse(const std::string& segment, uint64_t end);
-
 }  // namespace libbus::inspect
 
 #endif  // LIBBUS_INSPECT_SLOT_OWNERS_H_

@@ -118,6 +118,20 @@ absl::StatusOr<std::vector<SegmentName>> ListSegments(const std::string& topic_p
   return segments;
 }
 
+std::optional<uint64_t> NextInUse(const std::string& topic_path, uint64_t end) {
+  const auto segments = ListSegments(topic_path);
+  if (!segments.ok()) return std::nullopt;
+  const auto next =
+      std::find_if(segments->begin(), segments->end(), [&](const SegmentName& name) { return name.base >= end; });
+  if (next == segments->end()) return std::nullopt;
+  const auto file = File::Open(next->path);
+  if (!file.ok()) return std::nullopt;
+  const auto header = file->Get<format::SegmentHeader>(0);
+  const bool led_to = header && header->header.cause != 0;
+  if (!led_to && file->Get<uint64_t>(format::kSegmentHeaderSize).value_or(0) == 0) return std::nullopt;
+  return next->base + format::kSegmentHeaderSize;
+}
+
 Control ReadControl(const File& file) {
   Control control;
   if (const auto header = file.Get<format::ControlHeader>(0)) {

@@ -44,6 +44,10 @@ struct SegmentName {
 // The segments of a topic, by base.
 absl::StatusOr<std::vector<SegmentName>> ListSegments(const std::string& topic_path);
 
+// Position of the first word of the segment in this directory that comes next behind one that ends at `end`, if an END
+// leads, or has led, to it.
+std::optional<uint64_t> NextInUse(const std::string& topic_path, uint64_t end);
+
 // A control file, as far as it verifies.
 struct Control {
   std::optional<format::ControlHeader> header;  // verified

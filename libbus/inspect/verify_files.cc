@@ -13,6 +13,9 @@ namespace libbus::inspect {
 namespace {
 
 constexpr const char* kWritersRefused = "readers go on; writers are refused";
+// Only the locks on the bytes of the locks file matter, and nothing in the sleep page is believed.
+constexpr const char* kAllGoOn = "readers and writers go on; who sleeps may be woken late";
+constexpr const char* kNothing = "nothing: the topic cannot be opened";
 
 std::string BootId() {
   std::ifstream in("/proc/sys/kernel/random/boot_id");
@@ -45,17 +48,16 @@ void VerifyControlCopies(const File& file, const Control& control, Findings& fin
 
 absl::Status VerifyControlFile(const TopicFiles& files, Findings& findings) {
   if (!files.control_file) {
-    findings.Damage(files.path + "/control", "missing", kWritersRefused);
+    findings.Damage(files.path + "/control", "missing", kNothing);
     return absl::OkStatus();
   }
   const File& file = *files.control_file;
   if (file.size() < format::kControlSize) {
-    findings.Damage(file.path(), fmt::format("{} bytes instead of {}", file.size(), format::kControlSize),
-                    kWritersRefused);
+    findings.Damage(file.path(), fmt::format("{} bytes instead of {}", file.size(), format::kControlSize), kNothing);
   }
   if (const auto header = file.Get<format::ControlHeader>(0)) {
     LIBBUS_ASSIGN_OR_RETURN(const auto problem, HeaderProblem(file.path(), *header, format::kControlMagic));
-    if (!problem.empty()) findings.Damage(file.path(), problem, kWritersRefused);
+    if (!problem.empty()) findings.Damage(file.path(), problem, kNothing);
   }
   VerifyControlCopies(file, files.control, findings);
   return absl::OkStatus();
@@ -75,14 +77,13 @@ absl::StatusOr<std::optional<File>> VerifyPage(const TopicFiles& files, const ch
   if (!file.ok()) return file.status();
   const auto header = file->template Get<T>(0);
   if (!header) {
-    findings.Damage(file->path(), fmt::format("{} bytes instead of {}", file->size(), format::kPageSize),
-                    kWritersRefused);
+    findings.Damage(file->path(), fmt::format("{} bytes instead of {}", file->size(), format::kPageSize), kAllGoOn);
     return std::optional<File>();
   }
   LIBBUS_ASSIGN_OR_RETURN(const std::string problem, HeaderProblem(file->path(), *header, magic));
-  if (!problem.empty()) findings.Damage(file->path(), problem, kWritersRefused);
+  if (!problem.empty()) findings.Damage(file->path(), problem, kAllGoOn);
   if (problem.empty() && files.control.header && !(files.control.header->header.uuid == header->header.uuid)) {
-    findings.Damage(file->path(), "belongs to another topic", kWritersRefused);
+    findings.Damage(file->path(), "belongs to another topic", kAllGoOn);
   }
   return std::optional<File>(*std::move(file));
 }

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "libbus/inspect/findings.h"
 #include "libbus/inspect/picture.h"
@@ -19,6 +21,10 @@ std::string RecoveringText(const format::ControlRecord& record) {
       record.cause == 0 ? "" : fmt::format(", sealing ({})", EndCauseName(static_cast<uint8_t>(record.cause)));
   return fmt::format("state recovering{}: a recovery is at work, or the next writer ends what one has begun", seals);
 }
+
+std::string GapText(uint64_t from, uint64_t to) { return fmt::format("a gap (damage) from {} to {}", from, to); }
+std::string EndText(uint64_t at) { return fmt::format("DATA_LOSS at {}: nothing from there on", at); }
+constexpr const char* kNothingOfIt = "DATA_LOSS: neither this segment nor what is behind it";
 
 class LogCheck {
  public:
@@ -45,7 +51,9 @@ class LogCheck {
   void LeaveOutDeleted();
   void LastSegment();
   void Tail();
-  void Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, uint64_t next);
+  void Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, std::string reader);
+  std::string BehindDamage(const SegmentReader& reader, uint64_t offset, uint64_t next) const;
+  uint64_t KnownTail() const;
 
   const TopicFiles& files_;
   std::vector<SegmentName> segments_;
@@ -54,7 +62,8 @@ class LogCheck {
   std::optional<uint64_t> tail_;      // position of the first free word that nothing follows
   std::optional<uint64_t> open_at_;   // the first reserved record
   uint32_t open_owner_ = 0;
-  bool sealed_ = false;  // the segment walked last ends with an END
+  bool sealed_ = false;             // the segment walked last ends with an END
+  std::optional<uint64_t> end_at_;  // where that stands, if nothing was sealed off there
   IndexCheck index_;
   std::optional<uint64_t> sequence_;  // of the next word, as far as nothing hides it
   int64_t before_ = INT64_MIN;        // the highest timestamp met
@@ -120,17 +129,17 @@ void LogCheck::LeaveOutDeleted() {
 void LogCheck::Header(const File& file, const SegmentIdentity& identity) {
   const uint64_t base = *ParseSegmentName(file.path().substr(file.path().find_last_of('/') + 1));
   if (!identity.problem.empty()) {
-    Damage(file, base, 0, identity.problem, base + std::max(file.size(), format::kSegmentHeaderSize));
-    return;
+    return Damage(file, base, 0, identity.problem, kNothingOfIt);
   }
   const format::SegmentHeader& header = *identity.header;
-  if (header.base != base) findings_.Damage(file.path(), fmt::format("its header says base {}", header.base));
+  if (header.base != base)
+    findings_.Damage(file.path(), fmt::format("its header says base {}", header.base), kNothingOfIt);
   if (files_.control.header && !(header.header.uuid == files_.control.header->header.uuid)) {
-    findings_.Damage(file.path(), "belongs to another topic", "a reader refuses it");
+    findings_.Damage(file.path(), "belongs to another topic", kNothingOfIt);
   }
   if (file.size() < header.file_size) {
     Damage(file, base, file.size(), fmt::format("cut off: {} bytes instead of {}", file.size(), header.file_size),
-           base + header.file_size);
+           kNothingOfIt);
   } else if (file.size() > header.file_size) {
     findings_.Damage(file.path(), fmt::format("{} bytes instead of {}", file.size(), header.file_size),
                      "nothing: the rest is not read");
@@ -140,26 +149,45 @@ void LogCheck::Header(const File& file, const SegmentIdentity& identity) {
 void LogCheck::Link(const File& file, uint64_t base) {
   const uint64_t expected = expected_.value_or(files_.control.record ? FirstKept() - format::kSegmentHeaderSize : base);
   if (base != expected) sequence_.reset();
+  const uint64_t first = base + format::kSegmentHeaderSize;
   if (base > expected) {
     findings_.Damage(file.path(), fmt::format("what stood before it is missing, from position {} on", expected),
-                     fmt::format("a gap (damage) from {} to {}", expected, base));
+                     end_at_     ? GapText(*end_at_, first)
+                     : expected_ ? std::string("that the gap before it reaches up to it")
+                                 : fmt::format("nothing of it: the log begins at {}", first));
   } else if (base < expected) {
     findings_.Damage(file.path(), fmt::format("begins inside the segment before it, which ends at {}", expected),
-                     "what stands in the older one");
+                     "nothing of it where the older one is read");
   }
 }
 
-void LogCheck::Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, uint64_t next) {
+// The highest position of which the control file says that the log had reached it; a reader believes it.
+uint64_t LogCheck::KnownTail() const {
+  if (!files_.control_file) return 0;
+  const auto live = files_.control_file->Get<format::LiveWords>(format::kLiveOffset);
+  return live ? std::max(live->known_tail, live->tail_hint) : 0;
+}
+
+// What a reader sees that meets damage at `offset`, behind which the next record that verifies stands at `next`.
+std::string LogCheck::BehindDamage(const SegmentReader& reader, uint64_t offset, uint64_t next) const {
+  const uint64_t from = reader.base() + offset;
+  if (next < reader.size()) return GapText(from, reader.base() + next);
+  const auto behind = NextInUse(files_.path, reader.base() + reader.size());
+  return behind ? GapText(from, *behind) : EndText(from);
+}
+
+void LogCheck::Damage(const File& file, uint64_t base, uint64_t offset, const std::string& what, std::string reader) {
   findings_.Tell({.damage = true,
                   .file = file.path(),
                   .offset = offset,
                   .position = Position{base + offset},
                   .what = what,
-                  .reader = fmt::format("a gap (damage) from {} to {}", base + offset, next)});
+                  .reader = std::move(reader)});
 }
 
 absl::Status LogCheck::Walk(size_t index, const File& file, SegmentReader& reader) {
   uint64_t offset = format::kSegmentHeaderSize;
+  end_at_.reset();
   while (offset < reader.size() && !findings_.stopped() && !sealed_) {
     const Look look = reader.At(offset);
     LIBBUS_RETURN_IF_ERROR(reader.status());
@@ -214,6 +242,14 @@ void LogCheck::Count(const SegmentReader& reader, const Look& look) {
 
 uint64_t LogCheck::Data(const File& file, const SegmentReader& reader, const Look& look) {
   const uint64_t next = look.offset + look.size;
+  if (look.word.is_newer()) {
+    findings_.Tell({.file = file.path(),
+                    .offset = look.offset,
+                    .position = Position{reader.base() + look.offset},
+                    .what = "a record of a newer version, which this one cannot check",
+                    .reader = "UNIMPLEMENTED: nothing from there on"});
+    return next;
+  }
   if (look.valid() && look.word.is_batch()) {
     ++findings_.report().batches;
     for (const Look& inner : look.inner) Inner(file, reader, look, inner);
@@ -227,7 +263,7 @@ uint64_t LogCheck::Data(const File& file, const SegmentReader& reader, const Loo
                            : look.extent
                                ? fmt::format("checksum {:08x}, computed {:08x}", look.header.checksum, look.computed)
                                : "its attributes do not fit";
-  Damage(file, reader.base(), look.offset, what, reader.base() + next);
+  Damage(file, reader.base(), look.offset, what, GapText(reader.base() + look.offset, reader.base() + next));
   return next;
 }
 
@@ -243,17 +279,20 @@ void LogCheck::Inner(const File& file, const SegmentReader& reader, const Look& 
       : inner.computed != inner.header.checksum
           ? fmt::format("checksum {:08x}, computed {:08x}", inner.header.checksum, inner.computed)
           : fmt::format("checksum {:08x}, in the table {:08x}", inner.header.checksum, *inner.told);
+  const uint64_t from = reader.base() + inner.offset;
+  const bool last = inner.offset + inner.size + format::kRecordAlignment > frame.offset + frame.size;
   Damage(file, reader.base(), inner.offset,
          fmt::format("a record in the batch at {}: {}", reader.base() + frame.offset, what),
-         reader.base() + inner.offset + inner.size);
+         GapText(from, last ? reader.base() + frame.offset + frame.size : from + inner.size));
 }
 
 // What recovery sealed off is a loss perhaps, but the log is whole: readers are told.
 void LogCheck::End(const File& file, const SegmentReader& reader, const Look& look) {
   sealed_ = true;
   const uint8_t cause = look.word.flags();
-  if (cause == format::kEndRolled) return;
   const uint64_t from = reader.base() + look.offset;
+  end_at_ = from;
+  if (cause == format::kEndRolled) return;
   findings_.Tell({.damage = false,
                   .file = file.path(),
                   .offset = look.offset,
@@ -276,8 +315,13 @@ uint64_t LogCheck::Free(size_t index, const File& file, SegmentReader& reader, c
 
 uint64_t LogCheck::Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what) {
   const uint64_t next = reader.Resync(look.offset);
+  const uint64_t from = reader.base() + look.offset;
   sequence_.reset();
-  Damage(file, reader.base(), look.offset, what, reader.base() + next);
+  std::string seen = BehindDamage(reader, look.offset, next);
+  if (look.verdict == Verdict::kFree && KnownTail() <= from) {
+    seen = fmt::format("the end of the log at {}; who knows that more was committed: {}", from, seen);
+  }
+  Damage(file, reader.base(), look.offset, what, std::move(seen));
   return next;
 }
 
@@ -291,11 +335,11 @@ bool LogCheck::Entered(size_t index) const {
 void LogCheck::LastSegment() {
   if (findings_.stopped()) return;
   const bool used = files_.control.record && files_.control.record->tail != 0;
-  if (segments_.empty() && used) findings_.Damage(files_.path, "has no segments", "nothing");
+  if (segments_.empty() && used) findings_.Damage(files_.path, "has no segments", "DATA_LOSS: nothing");
   if (!sealed_) return;
   findings_.Damage(segments_.back().path,
                    fmt::format("ends with an END, but the next segment (base {}) is missing", expected_.value_or(0)),
-                   "nothing behind it");
+                   EndText(end_at_.value_or(0)));
 }
 
 // What the control file promised, and how the last writer left the log.
@@ -306,7 +350,7 @@ void LogCheck::Tail() {
   const auto& record = files_.control.record;
   if (record && end < record->tail) {
     findings_.Damage(files_.path, fmt::format("the log ends at {}, but it had reached {}", end, record->tail),
-                     fmt::format("nothing from {} on", end));
+                     KnownTail() > end ? EndText(end) : fmt::format("the end of the log at {}", end));
   }
   const auto state = record ? static_cast<format::ControlState>(record->state) : format::ControlState::kNone;
   if (open_at_) {
