@@ -11,6 +11,7 @@
 
 #include "libbus/batch.h"
 #include "libbus/consumer.h"
+#include "libbus/copy.h"
 #include "libbus/cursor.h"
 #include "libbus/doctor.h"
 #include "libbus/health.h"
@@ -68,6 +69,8 @@ class Bus {
   libbus::Health Health() const;
 
   const std::string& path() const;
+  // Who may read it, as it was made.
+  Access access() const;
   // The directory of a topic. INVALID_ARGUMENT: the name. NOT_FOUND: no such topic.
   absl::StatusOr<std::string> PathOf(std::string_view topic) const;
   // 36 characters, lower case.

@@ -85,15 +85,32 @@ Look SegmentReader::WordAt(uint64_t offset) {
   return final ? look : Judge(offset, FreshWord(offset));
 }
 
-// The bytes are read after the word that said they are committed.
-Look SegmentReader::Verified(Look look) {
-  const auto record = Bytes(look.offset, format::kRecordHeaderSize + look.word.length());
-  if (record.size() < format::kRecordHeaderSize + look.word.length()) return look;
+Look SegmentReader::VerifiedFrom(Look look, std::span<const std::byte> record) const {
   std::memcpy(&look.header, record.data(), sizeof(look.header));
   look.header.word = look.word.bits();
   look.body = record.subspan(format::kRecordHeaderSize);
   if (look.word.is_batch()) return VerifiedBatch(std::move(look));
   return VerifiedRecord(std::move(look));
+}
+
+std::span<const std::byte> SegmentReader::Window(uint64_t offset, uint64_t size) {
+  if (offset + size > window_offset_ + window_.size() && size <= kWindow) Fill(offset);
+  if (offset < window_offset_ || offset + size > window_offset_ + window_.size()) return {};
+  return std::span<const std::byte>(window_).subspan(offset - window_offset_, size);
+}
+
+// The bytes are read after the word that said they are committed. They may also come from a window read earlier: what
+// verifies there was committed then.
+Look SegmentReader::Verified(Look look) {
+  const uint64_t size = format::kRecordHeaderSize + look.word.length();
+  if (const auto record = Window(look.offset, size); !record.empty()) {
+    Look found = VerifiedFrom(look, record);
+    const auto valid = [](const Look& inner) { return inner.verdict == format::Verdict::kData && inner.valid(); };
+    if (found.valid() && std::all_of(found.inner.begin(), found.inner.end(), valid)) return found;
+  }
+  const auto record = Bytes(look.offset, size);
+  if (record.size() < size) return look;
+  return VerifiedFrom(std::move(look), record);
 }
 
 Look SegmentReader::VerifiedRecord(Look look) const {

@@ -78,6 +78,9 @@ class SegmentReader {
   format::Word FreshWord(uint64_t offset);
   format::Word CachedWord(uint64_t offset);
   Look Verified(Look look);
+  Look VerifiedFrom(Look look, std::span<const std::byte> record) const;
+  // These bytes, if they fit into a window; else none.
+  std::span<const std::byte> Window(uint64_t offset, uint64_t size);
   Look VerifiedRecord(Look look) const;
   Look VerifiedBatch(Look look) const;
   Look Inner(const Look& frame, const format::InnerPlace& place) const;

@@ -13,14 +13,12 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
 
-#include "libbus/format/control.h"
 #include "libbus/log/access.h"
-#include "libbus/log/cursor_directory.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/log.h"
+#include "libbus/log/new_topic.h"
 #include "libbus/log/remove.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
@@ -31,14 +29,6 @@ namespace {
 using platform::ErrnoStatus;
 using platform::File;
 using platform::Seam;
-
-// Writes `header` with its checksum at the start of a file.
-template <typename T>
-absl::Status WriteHeader(const File& file, const std::string& path, const T& unsealed) {
-  T header = unsealed;
-  header.checksum = format::FileChecksum(header);
-  return platform::WriteAt(file, path, 0, &header, sizeof(header));
-}
 
 // The files of one topic in the making.
 class Maker {
@@ -66,10 +56,7 @@ class Maker {
   // REQUIRES: Begin() said true.
   absl::Status Make() {
     LIBBUS_RETURN_IF_ERROR(SetDirectoryMode(directory_, path_, options_.access));
-    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity locks, MakeLocks());
-    LIBBUS_RETURN_IF_ERROR(MakeSleep());
-    LIBBUS_RETURN_IF_ERROR(MakeCursorsDirectory(directory_, path_, options_.access));
-    LIBBUS_RETURN_IF_ERROR(MakeControl(locks));
+    LIBBUS_RETURN_IF_ERROR(MakeSmallFiles(directory_, path_, Describe()));
     return PrepareSegment(directory_, path_, uuid_, 0, options_.segment_size, 1, 0, options_.access).status();
   }
 
@@ -84,64 +71,28 @@ class Maker {
   }
 
  private:
-  absl::StatusOr<File> Create(const std::string& name, uint64_t size, uint32_t mode,
-                              const std::function<absl::Status(const File&, const std::string&)>& fill) const {
-    const std::string path = path_ + "/" + name;
-    return platform::CreateWhole(directory_, path_, name, size, mode,
-                                 [&](const File& file) { return fill(file, path); });
-  }
-
-  absl::StatusOr<platform::FileIdentity> MakeLocks() const {
-    LIBBUS_ASSIGN_OR_RETURN(const File file, Create("locks", format::kLocksSize, kLocksMode,
-                                                    [&](const File& file, const std::string& path) {
-                                                      format::LocksFile header = {};
-                                                      header.header = MakeFileHeader(format::kLocksMagic, uuid_);
-                                                      return WriteHeader(file, path, header);
-                                                    }));
-    return platform::Identify(file, path_ + "/locks");
-  }
-
-  absl::Status MakeSleep() const {
-    return Create("sleep", format::kPageSize, ModesOf(options_.access).sleep,
-                  [&](const File& file, const std::string& path) { return SleepPage::Write(file, path, uuid_); })
-        .status();
-  }
-
-  absl::Status MakeControl(const platform::FileIdentity& locks) const {
-    return Create("control", format::kControlSize, ModesOf(options_.access).file,
-                  [&](const File& file, const std::string& path) { return FillControl(file, path, locks); })
-        .status();
-  }
-
-  absl::Status FillControl(const File& file, const std::string& path, const platform::FileIdentity& locks) const {
-    LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
-    auto header = std::make_unique<format::ControlHeader>();
-    std::memset(header.get(), 0, sizeof(*header));
-    header->header = MakeFileHeader(format::kControlMagic, uuid_);
-    header->created = Seam::PreciseRealtimeNow();
-    header->segment_size = options_.segment_size;
-    header->claim_timeout = options_.claim_timeout;
-    header->timestamps = options_.timestamps;
-    header->sync_policy = options_.sync_policy;
-    header->sync_every = options_.sync_every;
-    header->access = options_.access;
-    header->retain_bytes = options_.retain_bytes;
-    header->retain_age = options_.retain_age;
-    header->mode = options_.exclusive ? format::kModeExclusive : format::kModeShared;
-    header->locks_device = locks.device;
-    header->locks_inode = locks.inode;
-    header->control_inode = identity.inode;
-    LIBBUS_RETURN_IF_ERROR(WriteHeader(file, path, *header));
-    auto record = std::make_unique<format::ControlRecord>();
-    std::memset(record.get(), 0, sizeof(*record));
-    record->counter = 1;
-    record->state_counter = 1;
-    record->state = static_cast<uint32_t>(format::ControlState::kClean);
-    record->epoch = 1;
-    record->tail = format::kSegmentHeaderSize;
-    record->durable = format::kSegmentHeaderSize;
-    record->checksum = *format::ControlRecordChecksum(*record);
-    return platform::WriteAt(file, path, format::kControlCopyOffset[1], record.get(), sizeof(*record));
+  NewTopic Describe() const {
+    NewTopic topic;
+    format::ControlHeader& header = *topic.header;
+    std::memset(&header, 0, sizeof(header));
+    header.header = MakeFileHeader(format::kControlMagic, uuid_);
+    header.created = Seam::PreciseRealtimeNow();
+    header.segment_size = options_.segment_size;
+    header.claim_timeout = options_.claim_timeout;
+    header.timestamps = options_.timestamps;
+    header.sync_policy = options_.sync_policy;
+    header.sync_every = options_.sync_every;
+    header.access = options_.access;
+    header.retain_bytes = options_.retain_bytes;
+    header.retain_age = options_.retain_age;
+    header.mode = options_.exclusive ? format::kModeExclusive : format::kModeShared;
+    format::ControlRecord& record = *topic.record;
+    std::memset(&record, 0, sizeof(record));
+    record.state = static_cast<uint32_t>(format::ControlState::kClean);
+    record.epoch = 1;
+    record.tail = format::kSegmentHeaderSize;
+    record.durable = format::kSegmentHeaderSize;
+    return topic;
   }
 
   const std::string path_;

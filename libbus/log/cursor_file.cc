@@ -99,15 +99,14 @@ CursorRecord RecordOf(const format::Uuid& uuid, const CursorPlace& place, uint64
 }
 
 // The cursor `name` in a file called `as`, whole and on disk.
-absl::Status Make(const Log& log, const CursorDirectory& directory, const std::string& name, const std::string& as,
-                  const CursorPlace& place) {
+absl::Status Write(const Log& log, const CursorDirectory& directory, const std::string& name, const std::string& as,
+                   const CursorRecord& record, int64_t created) {
   const std::string path = directory.PathOf(as);
   auto header = std::make_unique<format::CursorHeader>();
   *header = {};
   header->header = MakeFileHeader(format::kCursorMagic, log.uuid());
-  header->created = Seam::PreciseRealtimeNow();
+  header->created = created;
   header->checksum = format::FileChecksum(*header);
-  const CursorRecord record = RecordOf(log.uuid(), place, 1, EpochOf(log));
   const auto fill = [&](const File& file) -> absl::Status {
     LIBBUS_RETURN_IF_ERROR(directory.GiveToOwner(name, file));
     LIBBUS_RETURN_IF_ERROR(platform::WriteAt(file, path, 0, header.get(), sizeof(*header)));
@@ -116,6 +115,12 @@ absl::Status Make(const Log& log, const CursorDirectory& directory, const std::s
   return platform::CreateWhole(directory.file(), directory.path(), as, format::kCursorSize,
                                ModesOf(log.options().access).file, fill)
       .status();
+}
+
+absl::Status Make(const Log& log, const CursorDirectory& directory, const std::string& name, const std::string& as,
+                  const CursorPlace& place) {
+  const CursorRecord record = RecordOf(log.uuid(), place, 1, EpochOf(log));
+  return Write(log, directory, name, as, record, Seam::PreciseRealtimeNow());
 }
 
 // A whole new file in the place of whatever stands there.
@@ -238,6 +243,14 @@ absl::Status MoveCursor(const Log& log, const std::string& name, const CursorPla
   LIBBUS_ASSIGN_OR_RETURN(const CursorLock lock, CursorLock::Take(log, directory, name));
   // Always a new file, so that one that is whole and one that is not are moved alike.
   return Replace(log, directory, name, place);
+}
+
+absl::Status CopyCursor(const Log& log, const std::string& name, const CursorContent& content) {
+  LIBBUS_ASSIGN_OR_RETURN(const CursorDirectory directory, CursorDirectory::Ensure(log));
+  CursorRecord record = RecordOf(log.uuid(), content.place, 1, EpochOf(log));
+  record.time = content.time;
+  record.checksum = format::CursorChecksum(log.uuid(), record);
+  return Write(log, directory, name, name, record, content.created);
 }
 
 absl::Status RemoveCursor(const Log& log, const std::string& name) {

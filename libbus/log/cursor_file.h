@@ -96,6 +96,9 @@ class CursorFile {
 // Else errors as CursorFile::Take. Died before it is over: it stands where it stood, or there.
 absl::Status MoveCursor(const Log& log, const std::string& name, const CursorPlace& place);
 
+// Makes a cursor as it stood in a log whose copy this is, durably. REQUIRES: nobody else has the log open.
+absl::Status CopyCursor(const Log& log, const std::string& name, const CursorContent& content);
+
 // Removes a cursor that nobody holds, whatever stands in its place. NOT_FOUND: there is none. Died before it is over:
 // it is there, or gone.
 absl::Status RemoveCursor(const Log& log, const std::string& name);

@@ -312,7 +312,7 @@ absl::StatusOr<Place> FindEnd(Log& log, SegmentStore& store) {
 
 }  // namespace
 
-absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store) {
+absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store, const IsOver& is_over) {
   // The tail first, then the floors: a claim that is missing from the floors read now was made behind that tail.
   LIBBUS_ASSIGN_OR_RETURN(const Place tail, FindEnd(log, store));
   const auto lowest = log.control().LowestFloor();
@@ -323,7 +323,8 @@ absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store) {
   LIBBUS_ASSIGN_OR_RETURN(Place place, log.PlaceOfFloor(store, *lowest));
   while (place.position < tail.position) {
     const Word seen = place.Read();
-    if (place.Judge(log.seed(), seen) == Verdict::kReserved) return Ends{tail, place.position};
+    const bool open = place.Judge(log.seed(), seen) == Verdict::kReserved;
+    if (open && !(is_over && is_over(place, seen))) return Ends{tail, place.position};
     LIBBUS_ASSIGN_OR_RETURN(const bool moved, StepAsReader(log, store, place, seen));
     if (!moved) break;
   }

@@ -5,6 +5,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "libbus/format/record.h"
@@ -150,7 +151,9 @@ struct Ends {
   Place tail;          // the first FREE word
   uint64_t committed;  // everything before it is final: the first RESERVED word from the lowest floor on, else the tail
 };
-absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store);
+// `is_over`, if given: asked about each RESERVED word from the lowest floor on; true: it is stepped over.
+using IsOver = std::function<bool(const Place& place, format::Word reserved)>;
+absl::StatusOr<Ends> FindEnds(Log& log, SegmentStore& store, const IsOver& is_over = {});
 absl::StatusOr<uint64_t> CommittedEnd(Log& log, SegmentStore& store);
 
 // OK: a committed record starts at `position`, inside a batch or not, or a batch. OUT_OF_RANGE: beyond the end, or

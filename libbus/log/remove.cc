@@ -54,14 +54,6 @@ absl::Status Empty(const platform::File& directory, const std::string& path, int
   return first;
 }
 
-// A directory in the making, locked by this call; nothing if its maker lives.
-std::optional<platform::File> LockIfLeft(const platform::File& bus, const std::string& bus_path,
-                                         const std::string& name) {
-  auto directory = platform::OpenDirectoryAt(bus, bus_path, name);
-  if (!directory.ok() || flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
-  return *std::move(directory);
-}
-
 // Wakes whoever waits at the end of the log, or for a sync, so that he sees that it is gone.
 void WakeAll(Log& log) {
   Seam::FutexWake(log.control().sync_event().futex(), INT_MAX, true);
@@ -75,6 +67,18 @@ void WakeAll(Log& log) {
 }
 
 }  // namespace
+
+absl::Status RemoveTree(const platform::File& parent, const std::string& parent_path, const std::string& name) {
+  // One deeper than a topic.
+  return Remove(parent, parent_path, name, kDepth + 1);
+}
+
+std::optional<platform::File> LockIfLeft(const platform::File& parent, const std::string& parent_path,
+                                         const std::string& name) {
+  auto directory = platform::OpenDirectoryAt(parent, parent_path, name);
+  if (!directory.ok() || flock(directory->fd(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+  return *std::move(directory);
+}
 
 absl::Status RemoveTopic(const std::string& bus_path, const std::string& name) {
   RemoveLeftovers(bus_path);

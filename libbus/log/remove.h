@@ -12,8 +12,11 @@
 
 #include <absl/status/status.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "libbus/platform/file.h"
 
 namespace libbus::log {
 
@@ -24,6 +27,14 @@ inline constexpr std::string_view kMakingPrefix = ".making-topic-";
 // NOT_FOUND: there is none. Others: see ErrnoStatus; it is gone all the same if the message names a directory that
 // begins with a dot.
 absl::Status RemoveTopic(const std::string& bus_path, const std::string& name);
+
+// Removes `parent_path/name` with all that is in it, as deep as a bus is. Symbolic links are not followed. OK also if
+// there is nothing. Others: see ErrnoStatus; as much as can be removed is gone.
+absl::Status RemoveTree(const platform::File& parent, const std::string& parent_path, const std::string& name);
+
+// The directory `name`, locked (flock) by this call; nothing if its maker, who holds that lock, lives.
+std::optional<platform::File> LockIfLeft(const platform::File& parent, const std::string& parent_path,
+                                         const std::string& name);
 
 // Removes what makers and removers that died have left behind.
 void RemoveLeftovers(const std::string& bus_path);

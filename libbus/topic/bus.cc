@@ -294,6 +294,7 @@ absl::StatusOr<std::string> Bus::PathOf(std::string_view topic) const {
 
 libbus::Health Bus::Health() const { return impl_->health.Read(); }
 
+Access Bus::access() const { return *impl_->options.access; }
 const std::string& Bus::path() const { return impl_->path; }
 std::string Bus::uuid() const { return log::UuidText(impl_->uuid); }
 

@@ -29,6 +29,7 @@ const std::map<std::string, std::vector<Try>>& Tries() {
       {"bench", {{{"--records", "64", "--rounds", "1", "--size", "64", "--wait", "spin"}}}},
       {"cat", {{{"t"}}, {{"torn", "--gaps", "all"}, "", 3}}},
       {"config", {{{"t"}}, {{"torn"}}}},
+      {"copy", {{{"copied"}, "", 3}, {{"part", "--topic", "t"}}}},
       {"cursor ls", {{{"t"}}}},
       {"cursor seek", {{{"t", "c", "start"}}}},
       {"cursor show", {{{"t", "c"}}}},

@@ -1,4 +1,5 @@
 // The small examples, each run as a reader of it would.
+#include <absl/time/clock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -56,6 +57,34 @@ TEST(Hello, SaysWhatIsWrong) {
   EXPECT_EQ(ended.exit_code, 1);
   EXPECT_NE(ended.errors.find(dir / "file"), std::string::npos) << ended.errors;
   EXPECT_EQ(RunToEnd("hello_publish", {}).exit_code, 2);
+}
+
+TEST(Replay, FromATimeAtTenTimesTheSpeed) {
+  const TempDir dir;
+  const std::string path = dir / "bus";
+  const absl::Time noon = absl::FromUnixSeconds(1'700'000'000);
+  {
+    auto bus = libbus::Bus::Open(path, {.create = true});
+    ASSERT_TRUE(bus.ok()) << bus.status();
+    auto topic = bus->OpenTopic("orders", {.create = true});
+    auto producer = topic->NewProducer();
+    for (const int ms : {-5000, 0, 500, 2000}) {
+      ASSERT_TRUE(producer->Publish("order " + std::to_string(ms), {.timestamp = noon + absl::Milliseconds(ms)}).ok());
+    }
+  }
+  const std::string time = absl::FormatTime(absl::RFC3339_full, noon, absl::UTCTimeZone());
+  const absl::Time before = absl::Now();
+  const Ended ended = RunToEnd("replay_from_time", {path, "orders", time});
+  EXPECT_GE(absl::Now() - before, absl::Milliseconds(199));
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_EQ(ended.output, "+0ms order 0\n+500ms order 500\n+2000ms order 2000\n");
+  EXPECT_EQ(ended.errors.substr(0, 9), "3 records") << ended.errors;
+  // Hours of waiting, ended at once.
+  Program slow("replay_from_time", {path, "orders", time, "0.0001"});
+  EXPECT_EQ(slow.Line(), "+0ms order 0");
+  slow.Signal(SIGINT);
+  EXPECT_EQ(slow.Wait().exit_code, 130);
+  EXPECT_EQ(RunToEnd("replay_from_time", {path, "orders", "noon"}).exit_code, 2);
 }
 
 // Killed again and again, it does each order, in order; at most the one it was at when it died comes twice.

@@ -60,6 +60,7 @@ class Cat {
   libbus::Limit limit_ = libbus::Limit::kCommitted;
   bool json_ = false;
   RecordFormat format_;
+  std::optional<std::string_view> after_;  // AfterPayload of the format
   std::optional<Grep> grep_;
   std::string line_;
   uint64_t records_ = 0;
@@ -76,6 +77,7 @@ absl::Status Cat::Parse() {
   auto format = ParseFormat(*name);
   if (!format.ok()) return format.status();
   format_ = *std::move(format);
+  after_ = AfterPayload(*name);
   if (auto status = ParseGrep(*name == "text"); !status.ok()) return status;
   const auto gaps = ParseGaps(options_.gaps);
   if (!gaps.ok()) return gaps.status();
@@ -102,6 +104,7 @@ absl::Status Cat::ParseGrep(bool text) {
   if (!grep.ok()) return grep.status();
   grep_.emplace(*std::move(grep));
   if (!text || !StdoutHasColours()) return absl::OkStatus();
+  after_.reset();
   format_ = [this](const libbus::RecordView& record, std::string& out) {
     grep_->AppendPainted(record.text(), out);
     out += '\n';
@@ -165,6 +168,10 @@ void Cat::Print(const libbus::RecordView& record) {
   if (record.kind() == libbus::RecordKind::kGap) return PrintGap(record.gap());
   if (grep_ && !grep_->Matches(record.text())) return;
   ++records_;
+  if (after_) {
+    stopped_ = !Stdout().Write(record.text()) || !Stdout().Write(*after_);
+    return;
+  }
   line_.clear();
   format_(record, line_);
   stopped_ = !Stdout().Write(line_);

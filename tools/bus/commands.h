@@ -28,6 +28,7 @@ void AddPsCommand(CLI::App& app, Tool& tool);
 void AddStatCommand(CLI::App& app, Tool& tool);
 void AddVerifyCommand(CLI::App& app, Tool& tool);
 void AddRecoverCommand(CLI::App& app, Tool& tool);
+void AddCopyCommand(CLI::App& app, Tool& tool);
 void AddReplayCommand(CLI::App& app, Tool& tool);
 void AddDoctorCommand(CLI::App& app, Tool& tool);
 void AddBenchCommand(CLI::App& app, Tool& tool);

@@ -37,6 +37,7 @@ void AddCommands(CLI::App& app, Tool& tool) {
   AddStatCommand(app, tool);
   AddVerifyCommand(app, tool);
   AddRecoverCommand(app, tool);
+  AddCopyCommand(app, tool);
   AddReplayCommand(app, tool);
   AddDoctorCommand(app, tool);
   AddBenchCommand(app, tool);

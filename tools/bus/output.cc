@@ -1,8 +1,10 @@
 #include "tools/bus/output.h"
 
 #include <fmt/format.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -12,20 +14,34 @@
 namespace bustool {
 namespace {
 
-constexpr size_t kEnough = 64 << 10;
+constexpr size_t kEnough = 128 << 10;
+// So much at once costs less to write at once than to copy first.
+constexpr size_t kLarge = 16 << 10;
 
 }  // namespace
 
 bool Output::Write(std::string_view bytes) {
-  if (closed_ || !status_.ok()) return false;
-  buffer_ += bytes;
-  return buffer_.size() < kEnough || Flush();
+  if (!usable()) return false;
+  if (bytes.size() < kLarge) {
+    buffer_ += bytes;
+    return buffer_.size() < kEnough || Flush();
+  }
+  const size_t buffered = buffer_.size();
+  const size_t done = Push(buffer_, bytes);
+  buffer_.erase(0, std::min(done, buffered));
+  // An interrupt leaves the rest for the end.
+  buffer_ += bytes.substr(done - std::min(done, buffered));
+  return buffer_.empty() && usable();
 }
 
-bool Output::Flush() {
+size_t Output::Push(std::string_view first, std::string_view second) {
+  const size_t all = first.size() + second.size();
   size_t done = 0;
-  while (done < buffer_.size() && !closed_ && status_.ok()) {
-    const ssize_t written = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+  while (done < all && usable()) {
+    const std::string_view a = first.substr(std::min(done, first.size()));
+    const std::string_view b = second.substr(done - std::min(done, first.size()));
+    const iovec parts[2] = {{const_cast<char*>(a.data()), a.size()}, {const_cast<char*>(b.data()), b.size()}};
+    const ssize_t written = ::writev(fd_, parts, 2);
     if (written >= 0) {
       done += static_cast<size_t>(written);
     } else if (errno == EPIPE) {
@@ -37,8 +53,12 @@ bool Output::Flush() {
       break;
     }
   }
-  buffer_.erase(0, done);
-  return buffer_.empty() && !closed_ && status_.ok();
+  return done;
+}
+
+bool Output::Flush() {
+  buffer_.erase(0, Push(buffer_, {}));
+  return buffer_.empty() && usable();
 }
 
 void Output::Page() {

@@ -13,7 +13,7 @@ class Output {
  public:
   explicit Output(int fd) : fd_(fd) {}
 
-  // False: there is no sense in going on (closed, failed, or interrupted while it waited).
+  // False: there is no sense in going on (closed, failed, or interrupted while it waited). What is large is not copied.
   bool Write(std::string_view bytes);
   bool Flush();
   // What follows goes through a pager, if stdout is a terminal.
@@ -24,6 +24,10 @@ class Output {
   const absl::Status& status() const { return status_; }
 
  private:
+  // Writes the one and then the other; returns how many bytes of both were written.
+  size_t Push(std::string_view first, std::string_view second);
+  bool usable() const { return !closed_ && status_.ok(); }
+
   int fd_;
   std::string buffer_;
   bool closed_ = false;

@@ -148,6 +148,12 @@ absl::StatusOr<std::string> FormatName(bool json, const std::string& format) {
   return UsageError(fmt::format("--format {}: contradicts --json: leave one of them out", format));
 }
 
+std::optional<std::string_view> AfterPayload(std::string_view format) {
+  if (format == "text") return "\n";
+  if (format == "raw") return "";
+  return std::nullopt;
+}
+
 std::string GapJson(const libbus::Gap& gap) {
   JsonObject inner;
   inner.Add("cause", libbus::GapCauseName(gap.cause)).Add("from", gap.from.offset).Add("to", gap.to.offset);

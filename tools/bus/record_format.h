@@ -6,6 +6,7 @@
 #include <libbus/record.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,10 @@ absl::StatusOr<RecordFormat> ParseFormat(std::string_view text);
 
 // What --json and --format ("" if it is not given) mean together, for ParseFormat. A usage error where they contradict.
 absl::StatusOr<std::string> FormatName(bool json, const std::string& format);
+
+// What follows the payload where a format is the payload and no more than that ("text", "raw"): such a record needs no
+// copy to be printed. Nothing for other formats.
+std::optional<std::string_view> AfterPayload(std::string_view format);
 
 // One line of JSON for a gap.
 std::string GapJson(const libbus::Gap& gap);

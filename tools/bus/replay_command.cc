@@ -68,6 +68,7 @@ class ReplayRun {
   libbus::ReplayOptions options_;
   libbus::ReplayReport report_;
   RecordFormat format_;
+  std::optional<std::string_view> after_;  // AfterPayload of the format
   std::string line_;
 };
 
@@ -101,6 +102,7 @@ absl::Status ReplayRun::Parse() {
   if (!name.ok()) return name.status();
   auto format = ParseFormat(*name);
   if (!format.ok()) return format.status();
+  after_ = AfterPayload(*name);
   format_ = *std::move(format);
   const auto range =
       arguments_.range.empty() ? absl::StatusOr<Range>(Range()) : ParseRange(arguments_.range, absl::Now());
@@ -188,8 +190,9 @@ int ReplayRun::IntoTopic(libbus::Topic& from) {
 
 absl::Status ReplayRun::Print(const libbus::RecordView& record) {
   line_.clear();
-  format_(record, line_);
-  if (Stdout().Write(line_)) return absl::OkStatus();
+  if (!after_) format_(record, line_);
+  const bool written = after_ ? Stdout().Write(record.text()) && Stdout().Write(*after_) : Stdout().Write(line_);
+  if (written) return absl::OkStatus();
   return absl::CancelledError("stdout: nobody reads it");
 }
 
