@@ -308,7 +308,7 @@ absl::StatusOr<std::vector<TopicProcesses>> InspectProcesses(const std::string& 
   // Before any of these files is opened here: who only looks is not among those who have them open.
   std::vector<platform::FileIdentity> controls;
   for (const std::string& name : names) {
-    const auto identity = platform::IdentifyPath(bus + "/" + name + "/control");
+    const auto identity = platform::IdentifyPath(fmt::format("{}/{}/control", bus, name));
     if (identity.ok()) controls.push_back(*identity);
   }
   const inspect::Attached attached = inspect::FindAttached(controls);

@@ -48,7 +48,7 @@ class TopicNumbers {
     AddDurable();
     AddCounters();
     AddHolders();
-    return std::move(out_);
+    return out_;
   }
 
  private:

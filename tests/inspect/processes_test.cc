@@ -254,7 +254,7 @@ TEST_F(ProcessesTest, NonsenseMisleadsAndDoesNoHarm) {
   for (int round = 0; round < 30; ++round) {
     Patch(Path("sleep"), 64, noise(4096 - 64));
     Patch(Path("control"), format::kLiveOffset, noise(sizeof(format::LiveWords)));
-    Patch(Path("control"), format::kSlotsOffset + 64, noise(64 * 50));
+    Patch(Path("control"), format::kSlotsOffset + 64, noise(size_t{64} * 50));
     const auto seen = InspectProcesses(bus_);
     ASSERT_TRUE(Succeeds(seen));
     ASSERT_EQ(seen->size(), 1u);
