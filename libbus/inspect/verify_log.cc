@@ -47,6 +47,7 @@ class LogCheck {
   uint64_t Bad(const File& file, SegmentReader& reader, const Look& look, const std::string& what);
   bool Entered(size_t index) const;
   bool MoreSegments();
+  void AddMissed(size_t index);
   uint64_t FirstKept() const;
   void LeaveOutDeleted();
   void LastSegment();
@@ -76,6 +77,7 @@ absl::Status LogCheck::Run() {
   const uint64_t counted = record && record->first_position != 0 ? record->first_sequence : 0;
   if ((counted & format::kCountedOverDamage) == 0) sequence_ = counted;
   for (size_t i = 0; (i < segments_.size() || MoreSegments()) && !findings_.stopped(); ++i) {
+    AddMissed(i);
     LIBBUS_RETURN_IF_ERROR(Segment(i));
   }
   LastSegment();
@@ -89,9 +91,19 @@ bool LogCheck::MoreSegments() {
   if (!sealed_) return false;
   const auto now = ListSegments(files_.path);
   if (!now.ok()) return false;
+  const size_t known = segments_.size();
   const uint64_t last = segments_.empty() ? 0 : segments_.back().base;
   std::copy_if(now->begin(), now->end(), std::back_inserter(segments_), [&](const auto& s) { return s.base > last; });
-  return segments_.back().base > last;
+  AddMissed(known);
+  return segments_.size() > known;
+}
+
+// A list that is made while files are linked may hold a later one and not the one before it: it is looked for by name.
+void LogCheck::AddMissed(size_t index) {
+  if (!expected_ || (index < segments_.size() && segments_[index].base <= *expected_)) return;
+  const std::string path = fmt::format("{}/{:020}.seg", files_.path, *expected_);
+  if (!File::Open(path).ok()) return;
+  segments_.insert(segments_.begin() + static_cast<std::ptrdiff_t>(index), {path, *expected_});
 }
 
 absl::Status LogCheck::Segment(size_t index) {

@@ -103,6 +103,23 @@ TEST_F(TerminalTest, WhatMatchesIsPaintedAndNotWithNoColor) {
   EXPECT_EQ(Terminal({"bus", "cat", "t", "--grep", "x*", "-n", "1"}, scratch_.path()).Wait().screen, "one\n");
 }
 
+TEST_F(TerminalTest, EachFieldOfADumpHasItsColour) {
+  const auto screen = [&](const TerminalOptions& options) {
+    Terminal dump({"bus", "dump", "t", "96", "-n", "1"}, scratch_.path(), options);
+    const TerminalResult result = dump.Wait();
+    EXPECT_EQ(result.code, 0);
+    return result.screen;
+  };
+  const std::string painted = screen({.rows = 60, .environment = {{"TERM", "xterm"}, {"PAGER", "cat"}}});
+  EXPECT_NE(painted.find("\x1b[1mposition 96  offset 96  data"), std::string::npos) << painted;
+  EXPECT_NE(painted.find("\x1b[32m  00000078  74 77 6f "), std::string::npos) << painted;  // the payload
+  EXPECT_NE(painted.find("\x1b[33m  00000060  33 "), std::string::npos) << painted;        // the word
+  const std::string plain =
+      screen({.rows = 60, .environment = {{"TERM", "xterm"}, {"PAGER", "cat"}, {"NO_COLOR", "1"}}});
+  EXPECT_EQ(plain.find('\x1b'), std::string::npos) << plain;
+  EXPECT_EQ(plain, Out({"dump", "t", "96", "-n", "1"}));
+}
+
 TEST_F(TerminalTest, ATopicThatIsRemovedUnderATailIsTold) {
   Terminal tail({"bus", "tail", "t"}, scratch_.path(), {.err = false});
   ASSERT_TRUE(tail.ReadUntil("three\n"));

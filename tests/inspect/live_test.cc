@@ -52,6 +52,10 @@ TEST(LiveTest, WhatChangesUnderALookIsNoDamage) {
   for (int look = 0; look < 30; ++look) {
     const auto dump = DumpTopic(path, "t", {}, [](const DumpItem& item) {
       EXPECT_FALSE(item.damaged) << DumpText(item);
+      // What is said is what is shown: a claim may be committed between two reads of it.
+      if (item.kind == DumpKind::kReserved || item.kind == DumpKind::kGap) {
+        EXPECT_EQ(item.fields.at(0).bytes.at(0), item.kind == DumpKind::kGap ? '\x3c' : '\x0f') << DumpText(item);
+      }
       return true;
     });
     ASSERT_TRUE(dump.ok()) << dump.status();
@@ -70,7 +74,7 @@ TEST(LiveTest, WhatChangesUnderALookIsNoDamage) {
     // Something is written during each look.
     while (shares->published == before && kill(writer.pid(), 0) == 0 && look < 29) usleep(1000);
     before = shares->published;
-    if (report->bytes > 32 << 20) break;
+    if (report->bytes > 4 << 20) break;
   }
   shares->stop = true;
   EXPECT_EQ(writer.Join(), 0);
