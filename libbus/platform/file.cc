@@ -20,11 +20,23 @@
 namespace libbus::platform {
 namespace {
 
-absl::StatusOr<File> OpenAt(int directory, const std::string& name, const std::string& path, int flags) {
+// Every descriptor of a file of a bus is made here. Never 0, 1 or 2: a program that was started with its stdout closed
+// would print into a segment. -1 and errno, as openat(2).
+int OpenDescriptor(int directory, const std::string& name, int flags, uint32_t mode = 0) {
   int fd;
   do {
-    fd = openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(directory, name.c_str(), flags | O_CLOEXEC, mode);
   } while (fd < 0 && errno == EINTR);
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  const int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return above;
+}
+
+absl::StatusOr<File> OpenAt(int directory, const std::string& name, const std::string& path, int flags) {
+  const int fd = OpenDescriptor(directory, name, flags | O_NOFOLLOW);
   if (fd < 0) return ErrnoStatus(errno, path, "cannot open");
   return File(fd);
 }
@@ -61,13 +73,13 @@ struct Nameless {
 };
 
 absl::StatusOr<Nameless> OpenNameless(const File& directory, const std::string& directory_path, uint32_t mode) {
-  int fd = openat(directory.fd(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+  int fd = OpenDescriptor(directory.fd(), ".", O_TMPFILE | O_RDWR, mode);
   if (fd >= 0) return Nameless{File(fd), ""};
   if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
     return ErrnoStatus(errno, directory_path, "cannot create a file");
   }
   const auto name = fmt::format(".making-{}-{}", getpid(), Seam::MonotonicNow());
-  fd = openat(directory.fd(), name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, mode);
+  fd = OpenDescriptor(directory.fd(), name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode);
   if (fd < 0) return ErrnoStatus(errno, directory_path, "cannot create a file");
   return Nameless{File(fd), name};
 }
@@ -190,8 +202,7 @@ absl::StatusOr<File> CreateWhole(const File& directory, const std::string& direc
 }
 
 void LeaveMark(const File& directory, const std::string& name, const void* bytes, size_t size) {
-  const File file(
-      openat(directory.fd(), name.c_str(), O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR));
+  const File file(OpenDescriptor(directory.fd(), name, O_CREAT | O_RDWR | O_NOFOLLOW | O_NONBLOCK, S_IRUSR | S_IWUSR));
   if (!file.is_open()) return;
   (void)WriteAt(file, name, 0, bytes, size);
   (void)Seam::Sync(file.fd());

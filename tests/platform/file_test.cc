@@ -1,5 +1,6 @@
 #include "libbus/platform/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,6 +73,21 @@ TEST_F(FileTest, OpensRegularFilesOnly) {
   EXPECT_EQ(OpenFile(scratch_ / "fifo", false).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(OpenFile(scratch_.path(), false).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(OpenFile(scratch_ / "none", false).status().code(), absl::StatusCode::kNotFound);
+}
+
+// What a program that has no stdout prints must not land in a segment.
+TEST_F(FileTest, NeverTakesTheDescriptorOfAClosedStdin) {
+  const int kept = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+  close(STDIN_FILENO);
+  const auto made = CreateWhole(directory_, scratch_.path(), "name", 4096, 0600, NoContent);
+  const auto opened = OpenFile(scratch_ / "name", true);
+  const bool free = fcntl(STDIN_FILENO, F_GETFD) == -1;
+  if (kept >= 0) dup2(kept, STDIN_FILENO), close(kept);
+  EXPECT_TRUE(free);
+  ASSERT_TRUE(made.ok() && opened.ok());
+  EXPECT_GT(made->fd(), STDERR_FILENO);
+  EXPECT_GT(opened->fd(), STDERR_FILENO);
+  EXPECT_EQ(fcntl(opened->fd(), F_GETFD), FD_CLOEXEC);
 }
 
 TEST_F(FileTest, ReadsUpToTheEnd) {
