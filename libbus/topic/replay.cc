@@ -120,12 +120,13 @@ class Run {
   absl::Status AwaitTurn(const RecordView& record) {
     if (!pacer_.paces()) return absl::OkStatus();
     const int64_t due = pacer_.DueAt(record.timestamp_nanos());
-    for (int64_t left = due - Seam::MonotonicNow(); left > 0; left = due - Seam::MonotonicNow()) {
+    for (;;) {
+      const int64_t left = due - Seam::MonotonicNow();
+      if (left <= 0) return absl::OkStatus();
       LIBBUS_RETURN_IF_ERROR(Tell());
       const timespec piece = {0, static_cast<long>(std::min(left, kLongestSleep))};
       nanosleep(&piece, nullptr);
     }
-    return absl::OkStatus();
   }
 
   absl::Status Tell() {
