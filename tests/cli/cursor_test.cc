@@ -57,7 +57,10 @@ TEST_F(CursorCommandTest, Moves) {
   EXPECT_EQ(Out({"cat", "t", "--cursor", "c"}), "three\n");
   const std::string json = Out({"cursor", "seek", "t", "c", "end", "--json"});
   EXPECT_NE(json.find("\"position\":160,"), std::string::npos) << json;
-  ExpectError({"cursor", "seek", "t", "c", "start:end"}, 2, "start:end: a range: name one place");
+  ExpectError({"cursor", "seek", "t", "c", "start:end"}, 2,
+              "start:end: not a place: use start, end, N, +N, -N, @TIME or @-2h");
+  for (const std::string place : {":", "5:", ":5", ""})
+    EXPECT_EQ(Run({"cursor", "seek", "t", "c", place}).code, 2) << place;
   EXPECT_EQ(Run({"cursor", "seek", "t", "c", "70"}).code, 1);
   EXPECT_EQ(Run({"cursor", "seek", "t", "no", "start"}).code, 1);
   EXPECT_EQ(Run({"cursor", "seek", "t", "c"}).code, 2);

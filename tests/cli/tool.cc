@@ -3,6 +3,7 @@
 #include <absl/strings/str_split.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,6 +84,11 @@ const std::string& RunningTool::ReadUntil(std::string_view text) {
     out_.append(buffer, static_cast<size_t>(got));
   }
   return out_;
+}
+
+size_t RunningTool::Pending() const {
+  int bytes = 0;
+  return ioctl(output_, FIONREAD, &bytes) == 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 void RunningTool::Signal(int signal) const { kill(pid_, signal); }

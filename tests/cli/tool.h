@@ -35,6 +35,8 @@ class RunningTool {
   void CloseOutput();
   // Reads stdout until it ends with `text`, or is at its end; returns all that was read so far.
   const std::string& ReadUntil(std::string_view text);
+  // Bytes of its stdout that nobody has read.
+  size_t Pending() const;
   void Signal(int signal) const;
   // Waits for its end, reading the rest of its stdout.
   Result Wait();

@@ -1,4 +1,6 @@
 // The command line itself: where options may stand, what is said about words that are none, help.
+#include <fstream>
+
 #include "tests/cli/tool.h"
 
 namespace libbus::test {
@@ -102,6 +104,29 @@ TEST_F(UsageTest, ATopicMayBeNamedLikeACommand) {
     EXPECT_EQ(Run({"verify", name}).code, 0);
     EXPECT_EQ(Out({"cat", name}), "");
   }
+}
+
+TEST_F(UsageTest, AnEmptyWordIsNotTakenForNone) {
+  MakeTopic();
+  for (const std::string command : {"verify", "info", "stat", "ps"}) {
+    ExpectError({command, ""}, 2, "T: its value is empty: give one, or leave it out");
+  }
+  ExpectError({"recover", "", "--dry-run"}, 2, "T: its value is empty: give one, or leave it out");
+}
+
+TEST_F(UsageTest, NoOptionsFollowTwoDashes) {
+  MakeTopic();
+  std::ofstream(Path("-n")) << "four\n";
+  Out({"pub", "t", "--", "-n"});
+  EXPECT_EQ(Out({"cat", "-o", "-1", "--", "t"}), "four\n");
+}
+
+TEST_F(UsageTest, OnePlaceIsNoRange) {
+  MakeTopic();
+  for (const std::string place : {":", "64:", ":96", "start:end"}) {
+    ExpectError({"trim", "t", "--before", place}, 2, place + ": not a place: use start, end, N, +N, -N, @TIME or @-2h");
+  }
+  EXPECT_EQ(Out({"cat", "t", "-o", "@-1d"}), "one\ntwo\nthree\n");
 }
 
 TEST_F(UsageTest, TheVersionIsPrinted) { EXPECT_EQ(Out({"--version"}), "bus 0.1.0\n"); }

@@ -32,6 +32,9 @@ struct CatOptions {
 // With --commit: after so many records at the latest what was printed is committed.
 constexpr uint64_t kCommitEvery = 1000;
 
+// How soon it is noticed that nobody reads what is followed.
+constexpr absl::Duration kLookForReader = absl::Milliseconds(500);
+
 class Cat {
  public:
   Cat(const Tool& tool, const CatOptions& options) : tool_(tool), options_(options) {}
@@ -149,7 +152,12 @@ absl::StatusOr<libbus::RecordView> Cat::Next(libbus::Consumer& consumer) {
   auto record = consumer.Next(absl::ZeroDuration());
   if (!absl::IsDeadlineExceeded(record.status()) || !options_.follow) return record;
   if (absl::Status status = Settle(consumer); !status.ok()) return status;
-  return consumer.Next();
+  // Who reads this may go away while nothing comes: nobody says so to who does not write.
+  do {
+    if (Stdout().ReaderIsGone()) return absl::CancelledError("stdout: nobody reads it");
+    record = consumer.Next(kLookForReader);
+  } while (absl::IsDeadlineExceeded(record.status()));
+  return record;
 }
 
 absl::Status Cat::Loop(libbus::Consumer& consumer) {
@@ -169,7 +177,8 @@ void Cat::Print(const libbus::RecordView& record) {
   if (grep_ && !grep_->Matches(record.text())) return;
   ++records_;
   if (after_) {
-    stopped_ = !Stdout().Write(record.text()) || !Stdout().Write(*after_);
+    Stdout().Write(record.text());
+    stopped_ = !Stdout().Write(*after_);
     return;
   }
   line_.clear();

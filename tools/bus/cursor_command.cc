@@ -80,13 +80,12 @@ int Show(const Tool& tool, const CursorOptions& options) {
 }
 
 int Seek(const Tool& tool, const CursorOptions& options) {
-  const auto range = ParseRange(options.place, absl::Now());
-  BUS_FAIL_IF_ERROR(range.status());
-  if (range->to) return Tool::Fail(UsageError(fmt::format("{}: a range: name one place", options.place)));
+  const auto place = ParsePlace(options.place, absl::Now());
+  BUS_FAIL_IF_ERROR(place.status());
   auto topic = tool.OpenTopic(options.topic);
   BUS_FAIL_IF_ERROR(topic.status());
   BUS_FAIL_IF_ERROR(FindCursor(*topic, options.cursor).status());
-  BUS_FAIL_IF_ERROR(topic->SeekCursor(options.cursor, range->from));
+  BUS_FAIL_IF_ERROR(topic->SeekCursor(options.cursor, *place));
   const auto cursor = FindCursor(*topic, options.cursor);
   BUS_FAIL_IF_ERROR(cursor.status());
   if (tool.json) Stdout().Write(CursorJson(*cursor));

@@ -151,7 +151,7 @@ int Dump(const Tool& tool, const DumpArguments& arguments) {
   Stdout().Page();
   const auto sink = [&](const libbus::DumpItem& item) {
     if (Interrupted()) return false;
-    return Stdout().Write(tool.json ? ItemJson(item) : ItemText(item));
+    return !Interrupted() && Stdout().Write(tool.json ? ItemJson(item) : ItemText(item));
   };
   const auto summary = DumpAny(tool, arguments.what, options, sink);
   BUS_FAIL_IF_ERROR(summary.status());

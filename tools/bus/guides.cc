@@ -17,10 +17,11 @@ Guide Ranges() {
   +N        the N-th record, from 0
   -N        N records before the end
   @TIME     the first record not before TIME: RFC 3339, seconds since 1970, or
-            @-2h, so long ago (units: ns us ms s m h)
+            @-2h, so long ago (units: ns us ms s m h d)
 
-A position inside a record is an error that names where the record starts; one inside a gap begins with the gap. A range
-that ends before it begins is an error.
+A position inside a record is an error where a range begins, and names where the record starts; one inside a gap begins
+with the gap. A range that ends before it begins is an error. +N of a record that is deleted begins with the oldest kept, and
+beyond the end there is nothing yet.
 
 Timestamps come from the clocks of the producers and need not rise: @TIME finds the first record that is not before it,
 and what follows may be older.
@@ -56,7 +57,7 @@ Guide ExitCodes() {
   return {"exit-codes",
           "what a command says by its exit code",
           {{"",
-            R"(  0         done; also when the reader of stdout went away (bus cat orders | head)
+            R"(  0         done; that the reader of stdout went away is no error (bus cat orders | head)
   1         failed
   2         the command line is wrong
   3         finished, but records are missing or may be: a gap of loss was met, or a recovery has sealed something off

@@ -28,6 +28,7 @@ absl::Status CannotRead(const std::string& name, int error) {
 absl::StatusOr<Input> Input::Open(const std::string& path, uint64_t longest) {
   if (path == "-") return Input("stdin", STDIN_FILENO, longest);
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && errno == EINTR && Interrupted()) return absl::CancelledError(fmt::format("{}: interrupted", path));
   if (fd < 0)
     return absl::NotFoundError(fmt::format("{}: cannot open: {}: check the path", path, std::strerror(errno)));
   return Input(path, fd, longest);

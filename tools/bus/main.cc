@@ -91,8 +91,15 @@ absl::Status Unexpected(const CLI::App& app, const std::string& word) {
                                  : fmt::format("{}: {}: did you mean {}?", word, what, near));
 }
 
+// What nobody expected. "--" only says that no options follow.
+std::vector<std::string> Extras(const CLI::App& app) {
+  std::vector<std::string> extras = app.remaining(true);
+  std::erase(extras, "--");
+  return extras;
+}
+
 absl::Status WrongUsage(const CLI::App& app, const CLI::ParseError& error) {
-  const auto extras = app.remaining(true);
+  const auto extras = Extras(app);
   if (!extras.empty()) return Unexpected(app, extras.front());
   return UsageError(fmt::format("{}: see {}", error.what(), Help(app)));
 }
@@ -103,7 +110,7 @@ absl::Status EmptyValue(const CLI::App* command) {
   for (; command != nullptr; command = command->get_parent()) {
     for (const CLI::Option* option : command->get_options()) {
       const std::string name = option->get_name();
-      if (option->get_positional() || name == "--key" || name == "--grep") continue;
+      if (name == "--key" || name == "--grep") continue;
       const auto& values = option->results();
       if (std::find(values.begin(), values.end(), "") == values.end()) continue;
       return UsageError(fmt::format("{}: its value is empty: give one, or leave it out", name));
@@ -113,7 +120,7 @@ absl::Status EmptyValue(const CLI::App* command) {
 }
 
 int Parsed(const CLI::App& app, Tool& tool) {
-  const auto extras = app.remaining(true);
+  const auto extras = Extras(app);
   if (!extras.empty()) return Tool::Fail(Unexpected(app, extras.front()));
   BUS_FAIL_IF_ERROR(EmptyValue(Named(app)));
   if (tool.run) return tool.run();
@@ -121,12 +128,12 @@ int Parsed(const CLI::App& app, Tool& tool) {
 }
 
 int ParseAndRun(int argc, char** argv) {
-  Command app(
-      {.name = "bus",
-       .what = "persistent shared-memory message bus: one machine, many processes, no server",
-       .details = "Nothing is created but by init, topic create and pub --create. Exit codes: 0 ok, 1 failed, 2 usage, "
-                  "3 finished with loss, 4 damage, 5 timed out, 130 interrupted.",
-       .examples = {"bus init bus", "echo hello | bus pub greetings --create", "bus cat greetings"}});
+  Command app({.name = "bus",
+               .what = "persistent shared-memory message bus: one machine, many processes, no server",
+               .details =
+                   "Nothing is created but by init, topic create, copy, --create, and cursors by cat --commit.\n\n"
+                   "Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with loss, 4 damage, 5 timed out, 130 interrupted.",
+               .examples = {"bus init bus", "echo hello | bus pub greetings --create", "bus cat greetings"}});
   Tool tool;
   AddCommonOptions(app, tool);
   AddCommands(app, tool);
@@ -159,12 +166,11 @@ void KeepStandardFiles() {
   }
 }
 
-// A reader that went away is no error; output that could not be written is.
+// A reader that went away is no error, and hides none; output that could not be written is one.
 int WithOutput(int code) {
   Stdout().Flush();
   const absl::Status paged = WaitForPager();
   if (!paged.ok()) return Tool::Fail(paged);
-  if (Stdout().closed()) return kOk;
   if (!Stdout().status().ok()) return Tool::Fail(Stdout().status());
   return Interrupted() ? kInterrupted : code;
 }

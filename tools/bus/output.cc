@@ -1,6 +1,7 @@
 #include "tools/bus/output.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -24,20 +25,23 @@ bool Output::Write(std::string_view bytes) {
   if (!usable()) return false;
   if (bytes.size() < kLarge) {
     buffer_ += bytes;
-    return buffer_.size() < kEnough || Flush();
+    if (buffer_.size() >= kEnough) Flush();
+    return usable();
   }
   const size_t buffered = buffer_.size();
   const size_t done = Push(buffer_, bytes);
   buffer_.erase(0, std::min(done, buffered));
   // An interrupt leaves the rest for the end.
   buffer_ += bytes.substr(done - std::min(done, buffered));
-  return buffer_.empty() && usable();
+  return usable();
 }
 
 size_t Output::Push(std::string_view first, std::string_view second) {
   const size_t all = first.size() + second.size();
   size_t done = 0;
-  while (done < all && usable()) {
+  // An interrupt may cut a write short, or end it with EINTR. What is written after one waits for the reader.
+  const bool was_interrupted = Interrupted();
+  while (done < all && usable() && (was_interrupted || !Interrupted())) {
     const std::string_view a = first.substr(std::min(done, first.size()));
     const std::string_view b = second.substr(done - std::min(done, first.size()));
     const iovec parts[2] = {{const_cast<char*>(a.data()), a.size()}, {const_cast<char*>(b.data()), b.size()}};
@@ -49,8 +53,6 @@ size_t Output::Push(std::string_view first, std::string_view second) {
     } else if (errno != EINTR) {
       status_ = absl::UnavailableError(
           fmt::format("stdout: cannot write: {}: what was written last may be cut off", std::strerror(errno)));
-    } else if (Interrupted()) {
-      break;
     }
   }
   return done;
@@ -59,6 +61,12 @@ size_t Output::Push(std::string_view first, std::string_view second) {
 bool Output::Flush() {
   buffer_.erase(0, Push(buffer_, {}));
   return buffer_.empty() && usable();
+}
+
+bool Output::ReaderIsGone() {
+  pollfd reader = {.fd = fd_, .events = 0, .revents = 0};
+  if (::poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR) != 0) closed_ = true;
+  return closed_;
 }
 
 void Output::Page() {

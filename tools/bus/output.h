@@ -13,13 +13,17 @@ class Output {
  public:
   explicit Output(int fd) : fd_(fd) {}
 
-  // False: there is no sense in going on (closed, failed, or interrupted while it waited). What is large is not copied.
+  // True: all of it is written, or will be with what follows, or at the end. False: closed or failed. What is large is
+  // not copied. An interrupt ends a wait for the reader, once; the rest is kept.
   bool Write(std::string_view bytes);
+  // False: something is not written yet: closed, failed, or interrupted while it waited.
   bool Flush();
   // What follows goes through a pager, if stdout is a terminal.
   void Page();
 
-  // The reader went away.
+  // Looks whether the reader of a pipe went away, without writing.
+  bool ReaderIsGone();
+  // The reader went away, as far as is known.
   bool closed() const { return closed_; }
   const absl::Status& status() const { return status_; }
 

@@ -25,8 +25,7 @@ bool InPath(const std::string& program) {
   std::string_view rest = path == nullptr ? "" : path;
   while (!rest.empty()) {
     const size_t colon = rest.find(':');
-    const std::string directory(rest.substr(0, colon));
-    if (::access((directory + "/" + program).c_str(), X_OK) == 0) return true;
+    if (::access(fmt::format("{}/{}", rest.substr(0, colon), program).c_str(), X_OK) == 0) return true;
     rest = colon == std::string_view::npos ? "" : rest.substr(colon + 1);
   }
   return false;
@@ -54,7 +53,8 @@ std::string Command() {
 
 void StartPager() {
   if (pager != -1 || !StdoutIsTerminal()) return;
-  StdoutHasColours();  // is asked before stdout is something else
+  StdoutHasColours();  // both are asked before stdout is something else
+  TerminalWidth();
   pager_command = Command();
   int ends[2];
   if (pager_command.empty() || ::pipe2(ends, O_CLOEXEC) != 0) return;

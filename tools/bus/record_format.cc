@@ -41,7 +41,8 @@ void AppendJson(const RecordView& record, std::string& out) {
   JsonObject object;
   object.Add("position", record.position().offset).Add("next_position", record.next_position().offset);
   if (record.sequence()) object.Add("sequence", *record.sequence());
-  object.Add("timestamp", record.timestamp()).Add("type", record.type());
+  if (record.timestamp() != absl::UnixEpoch()) object.Add("timestamp", record.timestamp());
+  object.Add("type", record.type());
   if (!record.key().empty()) object.AddBytes("key", record.key());
   if (const auto headers = record.headers(); !headers.empty()) object.AddRaw("headers", HeadersJson(headers));
   if (record.source()) object.Add("source", record.source()->offset);

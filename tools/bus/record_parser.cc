@@ -63,7 +63,13 @@ absl::StatusOr<std::optional<RecordParser::Record>> RecordParser::Parse(std::str
       return Wrong(fmt::format("not a record: \"{}\" {}", key, std::string(status.message())));
     }
   }
-  if ((seen_ & kGapBit) != 0) return std::optional<Record>();
+  if ((seen_ & kGapBit) != 0) {
+    if (seen_ != kGapBit) return Wrong("not a record: a \"gap\" stands alone");
+    return std::optional<Record>();
+  }
+  if (record_.options.producer.empty() && record_.options.producer_sequence != 0) {
+    return Wrong("not a record: a \"producer_sequence\" counts for a \"producer\", and there is none");
+  }
   if ((seen_ & kPayloadBit) == 0) return Wrong("not a record: it has no \"payload\"");
   record_.options.headers = headers_;
   return std::optional(record_);
@@ -169,6 +175,8 @@ absl::Status RecordParser::TakeProducerSequence(const Value& value, bool) {
 
 absl::Status RecordParser::TakeNumber(const Value& value, bool) { return Number(value, UINT64_MAX).status(); }
 
-absl::Status RecordParser::TakeGap(const Value&, bool) { return absl::OkStatus(); }
+absl::Status RecordParser::TakeGap(const Value& value, bool) {
+  return value.is_object() ? absl::OkStatus() : absl::InvalidArgumentError("is no object");
+}
 
 }  // namespace bustool

@@ -127,7 +127,8 @@ absl::StatusOr<libbus::Topic> ReplayRun::OpenTarget(const libbus::Topic& from) {
   auto bus = tool_.OpenBus(false);
   if (!bus.ok()) return bus.status();
   auto topic = bus->OpenTopic(arguments_.to);
-  if (!absl::IsNotFound(topic.status()) || !arguments_.create) return topic;
+  if (!topic.ok() && !arguments_.create) return tool_.DidYouMean(arguments_.to, topic.status());
+  if (!absl::IsNotFound(topic.status())) return topic;
   libbus::TopicOptions options = from.options();
   options.create = true;
   return bus->OpenTopic(arguments_.to, options);
@@ -156,14 +157,13 @@ void ReplayRun::TellReport() const {
 
 // A SIGINT, a full disk and the end leave the same: what was published stays.
 int ReplayRun::ExitCode(const absl::Status& status) const {
-  if (absl::IsCancelled(status)) {
+  if (Interrupted()) {
     const std::string_view or_resume = to_stdout() ? "" : ", or with --resume";
-    if (Interrupted()) {
-      tool_.Note(fmt::format("{}: interrupted: go on with -o {}{}", arguments_.topic, report_.next.offset, or_resume));
-    }
+    tool_.Note(fmt::format("{}: interrupted: go on with -o {}{}", arguments_.topic, report_.next.offset, or_resume));
     return kInterrupted;
   }
-  BUS_FAIL_IF_ERROR(status);
+  // A reader that went away is a good end.
+  BUS_FAIL_IF_ERROR(absl::IsCancelled(status) ? absl::OkStatus() : status);
   return report_.losses == 0 ? kOk : kLoss;
 }
 
@@ -189,10 +189,15 @@ int ReplayRun::IntoTopic(libbus::Topic& from) {
 }
 
 absl::Status ReplayRun::Print(const libbus::RecordView& record) {
+  if (Interrupted()) return absl::CancelledError("interrupted");
   line_.clear();
-  if (!after_) format_(record, line_);
-  const bool written = after_ ? Stdout().Write(record.text()) && Stdout().Write(*after_) : Stdout().Write(line_);
-  if (written) return absl::OkStatus();
+  if (after_) {
+    Stdout().Write(record.text());
+    line_ = *after_;
+  } else {
+    format_(record, line_);
+  }
+  if (Stdout().Write(line_)) return absl::OkStatus();
   return absl::CancelledError("stdout: nobody reads it");
 }
 

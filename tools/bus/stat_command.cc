@@ -329,7 +329,7 @@ void AddStatCommand(CLI::App& app, Tool& tool) {
        .examples = {"bus stat orders", "bus stat orders -w 1s", "bus stat -w 10s -n 6 --json"}});
   command->add_option("T", arguments->topic, "the topic; none: all of them");
   command->add_option("-w,--watch", arguments->watch, "a line at each interval: 1s, 500ms, ...")->type_name("DURATION");
-  command->add_option("-n", arguments->lines, "so many lines of -w, then the end")->type_name("N");
+  command->add_option("-n,--count", arguments->lines, "so many lines of -w, then the end")->type_name("N");
   tool.OnRun(command, [&tool, arguments] { return Stat(tool, *arguments); });
 }
 

@@ -27,6 +27,7 @@ std::string OneLine(std::string_view text) {
 
 void Say(std::string_view text) {
   Progress::Hide();
+  Stdout().Flush();  // what was said before comes before
   ToStderr(fmt::format("bus: {}\n", OneLine(text)));
 }
 

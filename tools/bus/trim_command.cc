@@ -37,15 +37,13 @@ std::string TrimText(const TrimArguments& arguments, const libbus::TrimReport& r
 }
 
 int Trim(const Tool& tool, const TrimArguments& arguments) {
-  const auto range = ParseRange(arguments.before, absl::Now());
-  BUS_FAIL_IF_ERROR(range.status());
-  if (range->to)
-    return Tool::Fail(UsageError(fmt::format("{}: not one point: use POSITION, +N, -N, @T or end", arguments.before)));
+  const auto place = ParsePlace(arguments.before, absl::Now());
+  BUS_FAIL_IF_ERROR(place.status());
   auto bus = tool.OpenBus(false);
   BUS_FAIL_IF_ERROR(bus.status());
   auto topic = bus->OpenTopic(arguments.topic);
   BUS_FAIL_IF_ERROR(tool.DidYouMean(arguments.topic, topic.status()));
-  const auto report = topic->Trim(range->from, {.dry_run = arguments.dry_run});
+  const auto report = topic->Trim(*place, {.dry_run = arguments.dry_run});
   BUS_FAIL_IF_ERROR(report.status());
   Stdout().Write(tool.json ? TrimJson(arguments, *report) : TrimText(arguments, *report));
   if (!report->held) return kOk;
@@ -62,7 +60,7 @@ void AddTrimCommand(CLI::App& app, Tool& tool) {
       app, {.name = "trim",
             .what = "delete what is oldest, by whole segments",
             .details = "Nothing is deleted that is not durable, or that a cursor or an open claim needs.",
-            .examples = {"bus trim orders --before @-168h --dry-run", "bus trim orders --before end"}});
+            .examples = {"bus trim orders --before @-7d --dry-run", "bus trim orders --before end"}});
   auto arguments = std::make_shared<TrimArguments>();
   command->add_option("T", arguments->topic, "the topic")->required();
   command->add_option("--before", arguments->before, "start, end, N (position), +N, -N or @TIME: see bus help ranges")

@@ -23,6 +23,14 @@ std::optional<T> Whole(std::string_view text) {
   return value;
 }
 
+// "7d"; anything else is none.
+std::optional<absl::Duration> DaysOf(std::string_view text) {
+  constexpr uint64_t kMostDays = 36500;
+  const auto days = text.ends_with('d') ? Whole<uint64_t>(text.substr(0, text.size() - 1)) : std::nullopt;
+  if (!days || *days > kMostDays) return std::nullopt;
+  return absl::Hours(24 * static_cast<int64_t>(*days));
+}
+
 // What follows an '@'.
 std::optional<absl::Time> ParseTimeValue(std::string_view text, absl::Time now) {
   if (const auto seconds = Whole<double>(text); seconds && std::isfinite(*seconds)) {
@@ -30,10 +38,11 @@ std::optional<absl::Time> ParseTimeValue(std::string_view text, absl::Time now) 
   }
   absl::Duration ago;
   if (text.starts_with('-') && absl::ParseDuration(std::string(text), &ago)) return now + ago;
+  if (const auto days = text.starts_with('-') ? DaysOf(text.substr(1)) : std::nullopt) return now - *days;
   return ParseRfc3339(text);
 }
 
-std::optional<libbus::From> ParsePlace(std::string_view text, absl::Time now) {
+std::optional<libbus::From> PlaceOf(std::string_view text, absl::Time now) {
   if (text == "start") return libbus::From::Start();
   if (text == "end") return libbus::From::End();
   if (text.empty()) return std::nullopt;
@@ -51,8 +60,8 @@ std::optional<libbus::From> ParsePlace(std::string_view text, absl::Time now) {
 
 // One way to read A:B. An empty A is the start, an empty B leaves the range open.
 std::optional<Range> ParseSides(std::string_view a, std::string_view b, absl::Time now) {
-  const auto from = a.empty() ? std::optional(libbus::From::Start()) : ParsePlace(a, now);
-  const auto to = b.empty() ? std::nullopt : ParsePlace(b, now);
+  const auto from = a.empty() ? std::optional(libbus::From::Start()) : PlaceOf(a, now);
+  const auto to = b.empty() ? std::nullopt : PlaceOf(b, now);
   if (!from || (!b.empty() && !to)) return std::nullopt;
   return Range{.from = *from, .to = to};
 }
@@ -82,9 +91,7 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text) {
 }
 
 absl::StatusOr<absl::Duration> ParseAge(std::string_view text) {
-  constexpr uint64_t kMostDays = 36500;
-  const auto days = text.ends_with('d') ? Whole<uint64_t>(text.substr(0, text.size() - 1)) : std::nullopt;
-  if (days && *days <= kMostDays) return absl::Hours(24 * static_cast<int64_t>(*days));
+  if (const auto days = DaysOf(text)) return *days;
   const auto duration = ParseDuration(text);
   return duration.ok() ? duration : NotA(text, "duration", "7d, 12h or 90m");
 }
@@ -147,8 +154,13 @@ std::string_view TimestampsText(libbus::Timestamps timestamps) {
   return i < std::size(kNames) ? kNames[i] : "unknown";
 }
 
+absl::StatusOr<libbus::From> ParsePlace(std::string_view text, absl::Time now) {
+  if (const auto place = PlaceOf(text, now)) return *place;
+  return NotA(text, "place", "start, end, N, +N, -N, @TIME or @-2h");
+}
+
 absl::StatusOr<Range> ParseRange(std::string_view text, absl::Time now) {
-  if (const auto from = ParsePlace(text, now)) return Range{.from = *from, .to = std::nullopt};
+  if (const auto from = PlaceOf(text, now)) return Range{.from = *from, .to = std::nullopt};
   // Times hold colons too: the one that leaves two places is the one between them.
   for (size_t colon = text.find(':'); colon != std::string_view::npos; colon = text.find(':', colon + 1)) {
     if (const auto range = ParseSides(text.substr(0, colon), text.substr(colon + 1), now)) return *range;

@@ -39,6 +39,8 @@ struct Range {
   libbus::From from = libbus::From::Start();
   std::optional<libbus::From> to;  // unset: open
 };
+// One place of a range: start, end, N, +N, -N, @TIME, @-2h.
+absl::StatusOr<libbus::From> ParsePlace(std::string_view text, absl::Time now);
 // A:B, A or B empty; a lone A means A:. `now` is what @-2h counts from.
 absl::StatusOr<Range> ParseRange(std::string_view text, absl::Time now);
 
