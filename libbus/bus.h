@@ -62,7 +62,7 @@ class Bus {
   // topic is there whole or not at all; files left behind are removed with the next topic that is made or removed.
   absl::Status RemoveTopic(std::string_view name);
 
-  // The names of all topics, sorted.
+  // The names of all topics, sorted; also of those that cannot be opened, because their control file is lost.
   absl::StatusOr<std::vector<std::string>> ListTopics() const;
 
   // What syncs, preparation and repair by this process meet now, on the topics opened through this handle.

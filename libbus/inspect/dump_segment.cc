@@ -162,7 +162,8 @@ absl::Status SegmentPicture::Data(const Look& look, DumpKind kind) {
   const auto bytes = reader_.Bytes(look.offset, whole ? look.size : head + payload);
   Picture picture(item, bytes);
   HeadFields(look, extent.attributes, bytes, picture, item);
-  DumpField& field = picture.Bytes("payload", payload, fmt::format("{} bytes", extent.payload));
+  DumpField& field =
+      picture.Bytes("payload", payload, fmt::format("{} byte{}", extent.payload, extent.payload == 1 ? "" : "s"));
   if (payload <= kShort) field.meaning += fmt::format(", {}", Quoted(field.bytes));
   const uint64_t slack = look.word.length() - extent.attributes - extent.payload;
   if (whole && slack != 0) picture.Bytes("slack", slack, "not part of the payload");

@@ -75,8 +75,10 @@ void IndexCheck::AtWord(uint64_t position, std::optional<uint64_t> sequence, int
 void IndexCheck::AtEnd(Findings& findings) {
   unmet_ += entries_.size() - next_;
   if (unmet_ == 0) return;
-  findings.Note(path_,
-                fmt::format("{} entries lead to no record (deleted, or damaged since): they are passed over", unmet_));
+  findings.Note(
+      path_, unmet_ == 1 ? std::string("1 entry leads to no record (deleted, or damaged since): it is passed over")
+                         : fmt::format("{} entries lead to no record (deleted, or damaged since): they are passed over",
+                                       unmet_));
 }
 
 }  // namespace libbus::inspect

@@ -48,7 +48,10 @@ uint32_t EpochOf(const Log& log) {
 
 absl::StatusOr<int64_t> ReadHeader(const Log& log, const File& file, const std::string& path) {
   auto header = std::make_unique<format::CursorHeader>();
-  LIBBUS_ASSIGN_OR_RETURN(*header, ReadFileHeader<format::CursorHeader>(file, path, format::kCursorMagic, "cursor"));
+  auto read = ReadFileHeader<format::CursorHeader>(file, path, format::kCursorMagic, "cursor");
+  // Under a cursor's name in a topic's directory nobody else puts a file: what does not begin as one is damaged.
+  if (absl::IsFailedPrecondition(read.status())) return absl::DataLossError(read.status().message());
+  LIBBUS_ASSIGN_OR_RETURN(*header, std::move(read));
   if (header->header.uuid == log.uuid()) return header->created;
   return absl::FailedPreconditionError(
       fmt::format("{}: a cursor of another topic ({})", path, UuidText(header->header.uuid)));

@@ -55,7 +55,8 @@ struct CursorContent {
 };
 
 // Reads a cursor without holding it, also while its holder commits. NOT_FOUND: there is none. DATA_LOSS: lost, damaged
-// or truncated. FAILED_PRECONDITION: no cursor, or one of another topic. UNIMPLEMENTED: newer. Each says what to do.
+// or truncated. FAILED_PRECONDITION: no regular file, or a cursor of another topic. UNIMPLEMENTED: newer. Each
+// says what to do.
 absl::StatusOr<CursorContent> ReadCursor(const Log& log, const CursorDirectory& directory, const std::string& name);
 
 // A cursor, held. Not thread-safe.

@@ -30,6 +30,8 @@ std::optional<uint64_t> ParseName(std::string_view name) {
 
 }  // namespace
 
+bool IsSegmentName(std::string_view name) { return ParseName(name).has_value(); }
+
 void Segment::Populate(uint64_t from, uint64_t to) {
   from = std::max({populated_.Read(), base(), from & ~(format::kPageSize - 1)});
   to = std::min(format::AlignUp(to, format::kPageSize), end());

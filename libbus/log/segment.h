@@ -79,6 +79,7 @@ using SegmentPtr = std::shared_ptr<Segment>;
 
 // "%020d.seg"
 std::string SegmentName(uint64_t base);
+bool IsSegmentName(std::string_view name);
 
 // The segments of one topic as this process maps them, all for writing or all read-only. Thread-safe.
 class SegmentStore {

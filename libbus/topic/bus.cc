@@ -14,6 +14,7 @@
 #include "libbus/log/access.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/remove.h"
+#include "libbus/log/segment.h"
 #include "libbus/platform/file.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
@@ -205,6 +206,13 @@ absl::StatusOr<log::LogOptions> NewTopicOptions(const TopicOptions& options) {
   return made;
 }
 
+// A directory with segments is a topic, if one that cannot be opened: its control file is lost.
+bool HoldsTopic(const std::string& path) {
+  if (platform::IdentifyPath(path + "/control").ok()) return true;
+  const auto names = platform::ListDirectory(path);
+  return names.ok() && std::any_of(names->begin(), names->end(), log::IsSegmentName);
+}
+
 }  // namespace
 
 std::string_view AccessName(Access access) {
@@ -277,9 +285,7 @@ absl::StatusOr<std::vector<std::string>> Bus::ListTopics() const {
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<std::string> names, platform::ListDirectory(impl_->path));
   std::vector<std::string> topics;
   for (const std::string& name : names) {
-    if (CheckTopicName(name).ok() && platform::IdentifyPath(impl_->path + "/" + name + "/control").ok()) {
-      topics.push_back(name);
-    }
+    if (CheckTopicName(name).ok() && HoldsTopic(impl_->path + "/" + name)) topics.push_back(name);
   }
   std::sort(topics.begin(), topics.end());
   return topics;

@@ -79,6 +79,13 @@ absl::Status CheckKeeps(const log::Log& log, const Target& target) {
                   target.path, log.path().substr(log.path().rfind('/') + 1)));
 }
 
+// A topic that is there without its control file is not one to be left out: its records are.
+absl::Status CheckControl(const std::string& path) {
+  if (!platform::IdentifyPath(path).ok() || platform::IdentifyPath(path + "/control").ok()) return absl::OkStatus();
+  return absl::DataLossError(fmt::format(
+      "{}: its control file is gone (see `bus verify`): restore it, or copy the other topics by name", path));
+}
+
 // The directory in which the copy grows. Removed with all that is in it, unless it was published.
 class Making {
  public:
@@ -183,7 +190,9 @@ class Copier {
 
   absl::Status BeginTopic(const std::string& name) {
     LIBBUS_ASSIGN_OR_RETURN(const std::string path, from_.PathOf(name));
-    LIBBUS_ASSIGN_OR_RETURN(log::LogCopy copy, log::LogCopy::Begin(path));
+    auto begun = log::LogCopy::Begin(path);
+    if (absl::IsNotFound(begun.status())) LIBBUS_RETURN_IF_ERROR(CheckControl(path));
+    LIBBUS_ASSIGN_OR_RETURN(log::LogCopy copy, std::move(begun));
     LIBBUS_RETURN_IF_ERROR(CheckKeeps(copy.log(), target_));
     total_ += copy.bytes();
     copies_.push_back(std::move(copy));

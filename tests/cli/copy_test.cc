@@ -41,6 +41,16 @@ TEST_F(CopyCommandTest, AsJsonAndInParts) {
   EXPECT_EQ(Out({"ls", "--bus", "d"}), "t\nu\n");
 }
 
+TEST_F(CopyCommandTest, ATopicWithoutItsControlFileIsDamage) {
+  Out({"topic", "rm", "u", "--yes"});
+  ASSERT_TRUE(fs::remove(Path("b/t/control")));
+  const Result result = Run({"copy", "c"});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_NE(result.err.find("b/t: its control file is gone"), std::string::npos) << result.err;
+  EXPECT_FALSE(fs::exists(Path("c")));
+  EXPECT_EQ(Out({"ls"}), "t\n");
+}
+
 TEST_F(CopyCommandTest, WhatIsRefused) {
   EXPECT_EQ(Run({"copy"}).code, 2);
   EXPECT_EQ(Run({"copy", "c", "--topic", "none"}).code, 1);

@@ -111,6 +111,14 @@ TEST_F(CursorCommandTest, Usage) {
   EXPECT_EQ(Run({"cursor", "sek", "t"}).code, 2);
 }
 
+TEST_F(CursorCommandTest, OneWhoseFirstBytesAreOverwrittenIsDamage) {
+  EXPECT_EQ(Run({"cat", "t", "--cursor", "c", "--commit", "-n", "2"}).code, 0);
+  Patch(Path("b/t/cursors/c"), 0, "overwritten");
+  EXPECT_EQ(Run({"cursor", "show", "t", "c"}).code, 4);
+  EXPECT_EQ(Run({"cat", "t", "--cursor", "c"}).code, 4);
+  EXPECT_EQ(Run({"verify", "t"}).code, 4);
+}
+
 TEST_F(CursorCommandTest, ADamagedOneIsToldAndMended) {
   Take(1);
   std::filesystem::resize_file(Path("b/t/cursors/c"), 100);

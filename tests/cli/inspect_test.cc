@@ -28,6 +28,12 @@ TEST_F(InspectCommandsTest, DumpShowsTheBytesOfARecord) {
   EXPECT_NE(dump.find("payload: 3 bytes, \"two\"\n"), std::string::npos) << dump;
 }
 
+TEST_F(InspectCommandsTest, OneByteIsNotCalledBytes) {
+  Out({"pub", "t"}, "x\n");
+  const std::string dump = Out({"dump", "t", "160"});
+  EXPECT_NE(dump.find("payload: 1 byte, \"x\"\n"), std::string::npos) << dump;
+}
+
 TEST_F(InspectCommandsTest, DumpAsJsonIsOneObjectALine) {
   const std::string dump = Out({"dump", "t", "96", "-n", "1", "--json"});
   EXPECT_EQ(std::count(dump.begin(), dump.end(), '\n'), 2) << dump;

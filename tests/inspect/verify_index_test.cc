@@ -114,6 +114,12 @@ TEST_F(VerifyIndexTest, EntriesThatLeadNowhereAreANote) {
   ExpectOne(false, "2 entries lead to no record (deleted, or damaged since): they are passed over");
 }
 
+TEST_F(VerifyIndexTest, OneEntryThatLeadsNowhereIsSaidOfOne) {
+  entries_[0].position += 8;
+  PutIndex();
+  ExpectOne(false, "1 entry leads to no record (deleted, or damaged since): it is passed over");
+}
+
 TEST_F(VerifyIndexTest, EntriesThatDoNotVerifyAreANote) {
   Patch(Index(), 64 + 8, "X");
   ExpectOne(false, "1 of 2 entries do not verify: the next writer makes it anew, or delete it: nothing else is lost");

@@ -403,7 +403,7 @@ TEST_F(BadCursor, OfGarbage) {
   MakeOne();
   const std::vector<char> garbage(format::kCursorSize, 'x');
   WriteBytes(0, garbage.data(), garbage.size());
-  ExpectRefused(StatusCode::kFailedPrecondition, "not a libbus cursor");
+  ExpectRefused(StatusCode::kDataLoss, "not a libbus cursor");
 }
 
 TEST_F(BadCursor, WhoseHeaderIsDamaged) {

@@ -188,6 +188,15 @@ TEST_F(CopyTest, OptionsEpochsAndCursors) {
   EXPECT_EQ(topic.NewConsumer({.cursor = "c3"})->Next(absl::ZeroDuration())->text(), "3");
 }
 
+TEST_F(CopyTest, ATopicThatLostItsControlFileIsNotLeftOut) {
+  Fill(1);
+  ASSERT_TRUE(Succeeds(Bus::Open(bus_, {.background = false})->OpenTopic("u", {.create = true})));
+  ASSERT_TRUE(std::filesystem::remove(bus_ + "/t/control"));
+  EXPECT_TRUE(Fails(CopyBus(bus_, to_), StatusCode::kDataLoss, bus_ + "/t: its control file is gone"));
+  EXPECT_EQ(Beside(), std::vector<std::string>{"bus"});
+  ASSERT_TRUE(Succeeds(CopyBus(bus_, to_, {.topics = {"u"}})));
+}
+
 TEST_F(CopyTest, OnlyWhatWasAskedFor) {
   Fill(1);
   auto bus = Bus::Open(bus_, {.background = false});

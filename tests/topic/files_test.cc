@@ -103,9 +103,11 @@ TEST_F(FilesTest, SettingsThatThisVersionDoesNotImplement) {
   expect("access", [](Header& header) { header.access = 3; });
 }
 
-TEST_F(FilesTest, ADirectoryWithoutControlIsNoTopic) {
+TEST_F(FilesTest, ATopicThatLostItsControlFileIsListedStill) {
   fs::remove(control());
   ExpectNobodyOpens(StatusCode::kNotFound, control(), "control");
+  EXPECT_EQ(Bus::Open(bus_)->ListTopics().value(), std::vector<std::string>{"t"});
+  for (const std::string& segment : {first(), second(), Path(SegmentName(8192))}) fs::remove(segment);
   EXPECT_EQ(Bus::Open(bus_)->ListTopics().value(), std::vector<std::string>());
 }
 
