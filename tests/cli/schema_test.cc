@@ -27,7 +27,7 @@ struct Try {
 const std::map<std::string, std::vector<Try>>& Tries() {
   static const std::map<std::string, std::vector<Try>> tries = {
       {"bench", {{{"--records", "64", "--rounds", "1", "--size", "64", "--wait", "spin"}}}},
-      {"cat", {{{"t"}}, {{"torn", "--gaps", "all"}, "", 3}}},
+      {"cat", {{{"t"}}, {{"bare"}}, {{"torn", "--gaps", "all"}, "", 3}}},
       {"config", {{{"t"}}, {{"torn"}}}},
       {"copy", {{{"copied"}, "", 3}, {{"part", "--topic", "t"}}}},
       {"cursor ls", {{{"t"}}}},
@@ -66,6 +66,8 @@ class SchemaTest : public CliTest {
     Out({"pub", "t", "--key", "k", "--header", "a=b", "--type", "7"}, "keyed\n\xff\n");
     Out({"pub", "t", "--batch", "2"}, "in\nbatch\n");
     Out({"cat", "t", "--cursor", "c", "--commit", "-n", "2"});
+    Out({"topic", "create", "bare", "--segment-size", "64K", "--timestamps", "none"});
+    Out({"pub", "bare"}, "one\n");
     Out({"topic", "create", "torn", "--segment-size", "64K"});
     Out({"pub", "torn"}, "one\ntwo\nthree\n");
     Patch(Path("b/torn/00000000000000000000.seg"), 64 + 24, "X");
