@@ -11,17 +11,24 @@
 #include "libbus/platform/status.h"
 
 namespace libbus::inspect {
+namespace {
+
+absl::Status NotRegular(const std::string& path) {
+  return absl::InvalidArgumentError(fmt::format("{}: not a regular file, and nothing else can be looked into", path));
+}
+
+}  // namespace
 
 absl::StatusOr<File> File::Open(const std::string& path) {
   // O_NONBLOCK: a pipe must not hang the open; regular files do not know it.
   File out;
   out.file_ = platform::File(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  // ENXIO: a socket, or a device without a driver.
+  if (!out.file_.is_open() && errno == ENXIO) return NotRegular(path);
   if (!out.file_.is_open()) return platform::ErrnoStatus(errno, path, "cannot open");
   struct stat status;
   if (::fstat(out.file_.fd(), &status) != 0) return platform::ErrnoStatus(errno, path, "cannot look at it");
-  if (!S_ISREG(status.st_mode)) {
-    return absl::InvalidArgumentError(fmt::format("{}: not a regular file: name a file", path));
-  }
+  if (!S_ISREG(status.st_mode)) return NotRegular(path);
   out.path_ = path;
   out.size_ = static_cast<uint64_t>(status.st_size);
   out.identity_ = {.device = status.st_dev, .inode = status.st_ino};

@@ -14,6 +14,9 @@
 
 namespace libbus::inspect {
 
+// What a check says of anything else in the place of a file, for which File::Open returns INVALID_ARGUMENT.
+inline constexpr char kNotRegular[] = "not a regular file";
+
 class File {
  public:
   // Regular files only, also behind a symbolic link; anything else is INVALID_ARGUMENT.

@@ -84,8 +84,12 @@ std::string MagicProblem(uint64_t found, uint64_t wanted) {
 }
 
 absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path) {
-  LIBBUS_ASSIGN_OR_RETURN(const auto names, platform::ListDirectory(path));
-  if (std::find(names.begin(), names.end(), "bus") == names.end()) {
+  const auto names = platform::ListDirectory(path);
+  if (absl::IsNotFound(names.status())) {
+    return absl::NotFoundError(fmt::format("{}: no such bus (make it with `bus init {}`)", path, path));
+  }
+  LIBBUS_RETURN_IF_ERROR(names.status());
+  if (std::find(names->begin(), names->end(), "bus") == names->end()) {
     return absl::FailedPreconditionError(fmt::format("{}: not a bus (it has no file \"bus\"): name a bus", path));
   }
   const std::string file_path = path + "/bus";
@@ -160,8 +164,15 @@ absl::StatusOr<TopicFiles> OpenTopicFiles(const std::string& bus, std::string_vi
   TopicFiles files;
   files.path = fmt::format("{}/{}", bus, topic);
   files.name = topic;
-  LIBBUS_ASSIGN_OR_RETURN(files.segments, ListSegments(files.path));
+  auto segments = ListSegments(files.path);
+  if (absl::IsNotFound(segments.status())) {
+    return absl::NotFoundError(
+        fmt::format("{}: no such topic (make it with `bus topic create {}`)", files.path, topic));
+  }
+  LIBBUS_ASSIGN_OR_RETURN(files.segments, std::move(segments));
   auto control = File::Open(files.path + "/control");
+  files.control_is_odd = absl::IsInvalidArgument(control.status());
+  if (files.control_is_odd) return files;
   if (absl::IsNotFound(control.status()) && files.segments.empty()) {
     return absl::NotFoundError(
         fmt::format("{}: not a topic (neither control file nor segments): name a topic", files.path));

@@ -67,6 +67,7 @@ struct TopicFiles {
   std::string path;
   std::string name;
   std::optional<File> control_file;
+  bool control_is_odd = false;  // something is there that is no regular file
   Control control;
   std::vector<SegmentName> segments;
 };

@@ -31,8 +31,10 @@ absl::Status VerifyOne(const std::string& bus, std::string_view topic, inspect::
 // A damaged identity is a finding, everything else that keeps a bus from being one an error.
 absl::Status VerifyIdentity(const std::string& bus, inspect::Findings& findings) {
   const auto identity = inspect::ReadBusFile(bus);
-  if (!absl::IsDataLoss(identity.status())) return identity.status();
-  findings.Damage(bus + "/bus", "the identity does not verify", "nothing: the bus cannot be opened");
+  const bool odd = absl::IsInvalidArgument(identity.status());
+  if (!odd && !absl::IsDataLoss(identity.status())) return identity.status();
+  findings.Damage(bus + "/bus", odd ? inspect::kNotRegular : "the identity does not verify",
+                  "nothing: the bus cannot be opened");
   return absl::OkStatus();
 }
 

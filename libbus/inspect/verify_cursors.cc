@@ -60,7 +60,7 @@ absl::Status VerifyCursor(const TopicFiles& files, const std::string& path, Find
   const absl::Status usable = platform::OpenFile(path, false).status();
   if (absl::IsNotFound(usable)) return absl::OkStatus();
   if (absl::IsFailedPrecondition(usable)) {
-    Damaged(files, path, "not a regular file", findings);
+    Damaged(files, path, kNotRegular, findings);
     return absl::OkStatus();
   }
   LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(path));
@@ -83,6 +83,10 @@ absl::Status VerifyCursors(const TopicFiles& files, Findings& findings) {
   const std::string directory = files.path + "/cursors";
   auto names = platform::ListDirectory(directory);
   if (absl::IsNotFound(names.status())) return absl::OkStatus();
+  if (absl::IsFailedPrecondition(names.status())) {
+    findings.Damage(directory, "not a directory", "all of it, but who names a cursor is refused");
+    return absl::OkStatus();
+  }
   LIBBUS_RETURN_IF_ERROR(names.status());
   std::sort(names->begin(), names->end());
   for (const std::string& name : *names) {

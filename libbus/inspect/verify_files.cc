@@ -48,7 +48,7 @@ void VerifyControlCopies(const File& file, const Control& control, Findings& fin
 
 absl::Status VerifyControlFile(const TopicFiles& files, Findings& findings) {
   if (!files.control_file) {
-    findings.Damage(files.path + "/control", "missing", kNothing);
+    findings.Damage(files.path + "/control", files.control_is_odd ? kNotRegular : "missing", kNothing);
     return absl::OkStatus();
   }
   const File& file = *files.control_file;
@@ -74,6 +74,10 @@ absl::StatusOr<std::optional<File>> VerifyPage(const TopicFiles& files, const ch
   }
   // A locks file may be readable to its owner alone: then there is nothing to say.
   if (absl::IsPermissionDenied(file.status())) return std::optional<File>();
+  if (absl::IsInvalidArgument(file.status())) {
+    findings.Damage(fmt::format("{}/{}", files.path, name), kNotRegular, kWritersRefused);
+    return std::optional<File>();
+  }
   if (!file.ok()) return file.status();
   const auto header = file->template Get<T>(0);
   if (!header) {

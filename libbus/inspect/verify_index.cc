@@ -26,6 +26,10 @@ absl::StatusOr<IndexCheck> IndexCheck::Load(const TopicFiles& files, Findings& f
   check.path_ = files.path + "/index";
   const auto file = File::Open(check.path_);
   if (absl::IsNotFound(file.status()) || absl::IsPermissionDenied(file.status())) return check;
+  if (absl::IsInvalidArgument(file.status())) {
+    findings.Damage(check.path_, fmt::format("{}: remove it", kNotRegular), "all of it; a search reads more");
+    return check;
+  }
   LIBBUS_RETURN_IF_ERROR(file.status());
   const auto header = file->Get<format::IndexHeader>(0);
   std::string problem = "too short for a header";

@@ -109,7 +109,12 @@ void LogCheck::AddMissed(size_t index) {
 absl::Status LogCheck::Segment(size_t index) {
   sealed_ = false;
   ++findings_.report().segments;
-  LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(segments_[index].path));
+  auto opened = File::Open(segments_[index].path);
+  if (absl::IsInvalidArgument(opened.status())) {
+    findings_.Damage(segments_[index].path, kNotRegular, kNothingOfIt);
+    return absl::OkStatus();
+  }
+  LIBBUS_ASSIGN_OR_RETURN(const File file, std::move(opened));
   LIBBUS_ASSIGN_OR_RETURN(const auto identity, IdentifySegment(file, &files_.control));
   Header(file, identity);
   if (!identity.usable) return absl::OkStatus();

@@ -140,6 +140,9 @@ absl::Status CheckAccess(const format::BusFile& identity, const std::string& pat
 // The path without links and dots, so that it stays right when the process changes its directory.
 absl::StatusOr<std::string> Resolve(const std::string& path) {
   char* resolved = realpath(path.c_str(), nullptr);
+  if (resolved == nullptr && errno == ENOENT) {
+    return absl::NotFoundError(fmt::format("{}: no such bus (make it with `bus init {}`)", path, path));
+  }
   if (resolved == nullptr) return ErrnoStatus(errno, path, "cannot resolve");
   std::string result = resolved;
   std::free(resolved);

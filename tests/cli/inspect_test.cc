@@ -1,6 +1,7 @@
 // dump, verify and info on whole and on damaged files.
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "tests/cli/tool.h"
 
@@ -32,6 +33,31 @@ TEST_F(InspectCommandsTest, OneByteIsNotCalledBytes) {
   Out({"pub", "t"}, "x\n");
   const std::string dump = Out({"dump", "t", "160"});
   EXPECT_NE(dump.find("payload: 1 byte, \"x\"\n"), std::string::npos) << dump;
+}
+
+TEST_F(InspectCommandsTest, VerifyGoesOnBehindSomethingOdd) {
+  Out({"topic", "create", "a"});
+  for (const std::string name : {"control", "00000000000000000000.seg", "index", "cursors"}) {
+    const std::string path = Path("b/a/" + name);
+    std::filesystem::remove_all(path);
+    if (name == "cursors") {
+      std::ofstream(path) << "x";
+    } else {
+      std::filesystem::create_directory(path);
+    }
+    const Result result = Run({"verify"});
+    EXPECT_EQ(result.code, 4) << name;
+    EXPECT_NE(result.out.find("b/a/" + name + ": not a "), std::string::npos) << result.out;
+    EXPECT_NE(result.out.find("b: 3 records in "), std::string::npos) << result.out;
+    EXPECT_EQ(result.err, "");
+  }
+}
+
+TEST_F(InspectCommandsTest, WhatIsNotThereIsSaidAsByEverybody) {
+  for (const std::string command : {"info", "verify", "dump", "stat", "ps", "segments"}) {
+    ExpectError({command, "nosuch"}, 1, "b/nosuch: no such topic (make it with `bus topic create nosuch`)");
+    ExpectError({command, "t", "--bus", "none"}, 1, "none: no such bus (make it with `bus init none`)");
+  }
 }
 
 TEST_F(InspectCommandsTest, DumpAsJsonIsOneObjectALine) {

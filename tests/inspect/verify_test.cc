@@ -1,6 +1,7 @@
 #include <absl/status/status.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -73,6 +74,31 @@ TEST_F(VerifyTest, WhatAKilledWriterLeavesIsOneLineAndNoDamage) {
             "1 reserved and not committed, the first by slot 7: normal while a producer fills it, or after a kill");
   EXPECT_EQ(report.open, 1u);
   EXPECT_EQ(report.gaps, 1u);
+}
+
+// What stands in the place of a file is a finding, and the check goes on behind it.
+TEST_F(VerifyTest, SomethingElseInThePlaceOfAFile) {
+  SegmentBytes segment(uuid_, 0);
+  segment.Data("one");
+  Put(segment, 0);
+  for (const std::string name : {"bus", "t/control", "t/locks", "t/sleep", "t/index", "t/cursors/c"}) {
+    std::filesystem::create_directories(TopicPath("cursors"));
+    const std::string path = Path(name);
+    const std::string kept = path + "-kept";
+    const bool there = std::filesystem::exists(path);
+    if (there) std::filesystem::rename(path, kept);
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    VerifyReport report;
+    const auto findings = Verify(&report);
+    const auto told = std::count_if(findings.begin(), findings.end(), [&](const Finding& finding) {
+      return finding.damage && finding.file == path && finding.what.starts_with("not a regular file") &&
+             !finding.reader.empty();
+    });
+    EXPECT_EQ(told, 1) << name;
+    EXPECT_EQ(report.records, 1u) << name;
+    std::filesystem::remove(path);
+    if (there) std::filesystem::rename(kept, path);
+  }
 }
 
 TEST_F(VerifyTest, StateOpenAloneIsOneLine) {
