@@ -7,6 +7,7 @@
 #include "libbus/inspect.h"
 #include "libbus/inspect/dump_around.h"
 #include "libbus/inspect/dump_output.h"
+#include "libbus/inspect/picture.h"
 #include "libbus/inspect/topic_files.h"
 #include "libbus/platform/status.h"
 
@@ -60,7 +61,7 @@ absl::Status DumpUnknown(const File& file, uint64_t magic, DumpOutput& output) {
   const bool damaged = NamedLikeTopicFile(file.path(), name);
   std::string begins(reinterpret_cast<const char*>(&magic), sizeof(magic));
   begins.resize(std::min<uint64_t>(begins.size(), file.size()));
-  const std::string what = file.size() == 0 ? "it is empty" : fmt::format("it begins with {:?}", begins);
+  const std::string what = file.size() == 0 ? "it is empty" : fmt::format("it begins with {}", Quoted(begins));
   return DumpForeign(file, fmt::format("{}: {}", damaged ? "a damaged file of a topic" : "not a file of a bus", what),
                      damaged, output);
 }

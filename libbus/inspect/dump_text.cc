@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "libbus/inspect.h"
+#include "libbus/inspect/picture.h"
 
 namespace libbus {
 namespace {
@@ -70,7 +71,7 @@ void AppendField(std::string& out, const DumpField& field, const DumpPaint& pain
 }
 
 std::string Headline(const DumpItem& item) {
-  if (item.kind == DumpKind::kFile) return fmt::format("file {}: {}", item.file, item.summary);
+  if (item.kind == DumpKind::kFile) return fmt::format("file {}: {}", inspect::Escaped(item.file), item.summary);
   if (item.kind == DumpKind::kBytes) return "  " + item.summary;
   const std::string position = item.position ? fmt::format("position {}  ", item.position->offset) : "";
   return fmt::format("{}offset {}  {}  {}", position, item.offset, DumpKindName(item.kind), item.summary);

@@ -148,9 +148,22 @@ std::string_view TimestampsName(uint8_t timestamps) {
   return timestamps < std::size(kNames) ? kNames[timestamps] : "unknown";
 }
 
+std::string Escaped(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const auto first = static_cast<unsigned char>(text.front());
+    const std::string_view character = text.substr(0, first < 0xC0 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4);
+    // A character that does not print, or is none, would lose bytes in it.
+    const std::string quoted = fmt::format("{:?}", character);
+    const bool kept = first < 0x80 || quoted.substr(1, quoted.size() - 2) == character;
+    out += kept ? quoted.substr(1, quoted.size() - 2) : fmt::format("\\x{:02x}", first);
+    text.remove_prefix(kept ? character.size() : 1);
+  }
+  return out;
+}
+
 std::string Quoted(std::string_view text, size_t limit) {
-  const bool cut = text.size() > limit;
-  return fmt::format("{:?}{}", std::string(text.substr(0, limit)), cut ? "..." : "");
+  return fmt::format("\"{}\"{}", Escaped(text.substr(0, limit)), text.size() > limit ? "..." : "");
 }
 
 DumpWord TakeApart(format::TopicSeed seed, uint64_t position, format::Word word) {

@@ -26,7 +26,10 @@ std::string SyncErrorText(uint32_t error);
 std::string_view ControlStateName(uint32_t state);
 std::string_view TimestampsName(uint8_t timestamps);
 
-// Text in quotes, what does not print escaped, cut after so many bytes.
+// Each byte that is neither printable ASCII nor part of a printable character in UTF-8 as \xNN, or \n, \r, \t; and
+// quotes and backslashes behind one. No byte is lost.
+std::string Escaped(std::string_view text);
+// That in quotes, cut after so many bytes.
 std::string Quoted(std::string_view text, size_t limit = 200);
 
 DumpWord TakeApart(format::TopicSeed seed, uint64_t position, format::Word word);

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "libbus/format/control.h"
+#include "libbus/inspect/picture.h"
 #include "libbus/options.h"
 #include "libbus/platform/file.h"
 #include "libbus/platform/status.h"
@@ -62,9 +63,8 @@ absl::Status CheckTopicName(std::string_view name) {
   const bool right = !name.empty() && name.size() <= kMaxTopicName && name != "bus" &&
                      std::all_of(name.begin(), name.end(), IsNameCharacter);
   if (right) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{:?}: not a topic name: use 1 to {} letters, digits, '_' and '-', and not \"bus\"",
-                  name.substr(0, 200), kMaxTopicName));
+  return absl::InvalidArgumentError(fmt::format(
+      "{}: not a topic name: use 1 to {} letters, digits, '_' and '-', and not \"bus\"", Quoted(name), kMaxTopicName));
 }
 
 std::optional<uint64_t> ParseSegmentName(std::string_view name) {
@@ -80,7 +80,7 @@ std::string MagicProblem(uint64_t found, uint64_t wanted) {
   const auto text = [](const uint64_t& magic) {
     return std::string(reinterpret_cast<const char*>(&magic), sizeof(magic));
   };
-  return fmt::format("begins with {:?} instead of {:?}", text(found), text(wanted));
+  return fmt::format("begins with {} instead of {}", Quoted(text(found)), Quoted(text(wanted)));
 }
 
 absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path) {

@@ -1,8 +1,10 @@
 // dump, verify and info on whole and on damaged files.
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "libbus/format/layout.h"
 #include "tests/cli/tool.h"
 
 namespace libbus::test {
@@ -33,6 +35,21 @@ TEST_F(InspectCommandsTest, OneByteIsNotCalledBytes) {
   Out({"pub", "t"}, "x\n");
   const std::string dump = Out({"dump", "t", "160"});
   EXPECT_NE(dump.find("payload: 1 byte, \"x\"\n"), std::string::npos) << dump;
+}
+
+TEST_F(InspectCommandsTest, WhatOthersWroteDoesNotSpeakToTheTerminal) {
+  // The name in the first slot of a producer, and a file beside the others.
+  format::Slot slot = {.pid = 1};
+  std::memcpy(slot.name, "\x1b[31m\xc2\x9bx", 8);
+  const std::string bytes(reinterpret_cast<const char*>(&slot), sizeof(slot));
+  Patch(Path("b/t/control"), format::kSlotsOffset + sizeof(format::Slot), bytes);
+  std::ofstream(Path("b/t/odd\x1b[31m"));
+  const std::string info = Out({"info", "t"});
+  EXPECT_EQ(info.find('\x1b'), std::string::npos) << info;
+  EXPECT_NE(info.find("\"\\x1b[31m\\xc2\\x9bx\""), std::string::npos) << info;
+  const std::string verify = Out({"verify", "t"});
+  EXPECT_EQ(verify.find('\x1b'), std::string::npos) << verify;
+  EXPECT_NE(verify.find("odd\\x1b[31m"), std::string::npos) << verify;
 }
 
 TEST_F(InspectCommandsTest, VerifyGoesOnBehindSomethingOdd) {

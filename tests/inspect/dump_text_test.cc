@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "libbus/inspect.h"
+#include "libbus/inspect/picture.h"
 
 namespace libbus {
 namespace {
@@ -19,6 +20,29 @@ TEST(DumpTextTest, ARecordIsALineAndItsBytes) {
             "  0000004c  2a 00 00 00                                      type: 42\n"
             "  00000058  68 65 0a 6c 6f                                   |he.lo|  payload\n"
             "  00000048  01                                               checksum: bad  <-- WRONG\n");
+}
+
+TEST(DumpTextTest, NoByteOfAQuotedTextIsLost) {
+  EXPECT_EQ(inspect::Quoted("\xc2\x9b"
+                            "33"),
+            R"("\xc2\x9b33")");  // a control of a terminal, in UTF-8
+  EXPECT_EQ(inspect::Quoted("\x9b"
+                            "a\xff\xc3"),
+            R"("\x9ba\xff\xc3")");  // no UTF-8
+  EXPECT_EQ(inspect::Quoted("\xe2\x80\xae"
+                            "b"),
+            R"("\xe2\x80\xaeb")");  // turns the text around
+  EXPECT_EQ(inspect::Quoted("gr\xc3\xbc\xc3\x9f \xe2\x82\xac"), "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac\"");
+  EXPECT_EQ(inspect::Quoted("\x1b[1m\n\"\\"), R"("\x1b[1m\n\"\\")");
+  EXPECT_EQ(inspect::Quoted("abc", 2), "\"ab\"...");
+}
+
+TEST(DumpTextTest, AFileNameCannotSpeakToTheTerminal) {
+  DumpItem item;
+  item.kind = DumpKind::kFile;
+  item.file = "a\x1b[31m\nb";
+  item.summary = "plain";
+  EXPECT_EQ(DumpText(item), "file a\\x1b[31m\\nb: plain\n");
 }
 
 TEST(DumpTextTest, RepeatedLinesAreFoldedButForTheLast) {

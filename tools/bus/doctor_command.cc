@@ -8,6 +8,7 @@
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
 #include "tools/bus/terminal.h"
+#include "tools/bus/text.h"
 
 namespace bustool {
 namespace {
@@ -31,8 +32,8 @@ Colour ColourOf(DiagnosisLevel level) {
 std::string DiagnosisText(const Diagnosis& diagnosis) {
   const std::string level = fmt::format("{:<6}", libbus::DiagnosisLevelName(diagnosis.level));
   std::string out =
-      fmt::format("{}  {:<17}  {}\n", Paint(ColourOf(diagnosis.level), level), diagnosis.check, diagnosis.what);
-  if (!diagnosis.cure.empty()) out += fmt::format("{:<27}cure: {}\n", "", diagnosis.cure);
+      fmt::format("{}  {:<17}  {}\n", Paint(ColourOf(diagnosis.level), level), diagnosis.check, Plain(diagnosis.what));
+  if (!diagnosis.cure.empty()) out += fmt::format("{:<27}cure: {}\n", "", Plain(diagnosis.cure));
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
 #include "tools/bus/terminal.h"
+#include "tools/bus/text.h"
 #include "tools/bus/values.h"
 
 namespace bustool {
@@ -111,7 +112,8 @@ std::string TopicJson(const TopicInfo& info) {
 }
 
 void Line(std::string& out, std::string_view name, std::string_view value) {
-  out += fmt::format("{} {}\n", Paint(Colour::kBold, fmt::format("{:<14}", name)), value);
+  // Names and paths are what others chose.
+  out += fmt::format("{} {}\n", Paint(Colour::kBold, fmt::format("{:<14}", name)), Plain(value));
 }
 
 std::string RetainText(const libbus::TopicOptions& options) {

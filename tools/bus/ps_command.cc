@@ -8,6 +8,7 @@
 #include "tools/bus/json.h"
 #include "tools/bus/output.h"
 #include "tools/bus/table.h"
+#include "tools/bus/text.h"
 
 namespace bustool {
 namespace {
@@ -26,16 +27,6 @@ struct PsArguments {
 
 // Gone, with nothing left that anybody waits for.
 bool IsOver(const ProcessInfo& info) { return info.process.alive == false && !info.claim; }
-
-// What others wrote there may hold anything.
-std::string Plain(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return out;
-}
 
 std::string StateText(const ProcessId& process) {
   if (process.stopped) return "stopped";

@@ -13,6 +13,7 @@
 #include "tools/bus/progress.h"
 #include "tools/bus/signals.h"
 #include "tools/bus/terminal.h"
+#include "tools/bus/text.h"
 
 namespace bustool {
 namespace {
@@ -32,7 +33,8 @@ std::string FindingText(const libbus::Finding& finding) {
   const std::string offset = finding.offset ? fmt::format(" (offset {})", *finding.offset) : "";
   const std::string reader = finding.reader.empty() ? "" : fmt::format("; a reader sees: {}", finding.reader);
   const std::string kind = finding.damage ? Paint(Colour::kRed, "damage") : Paint(Colour::kYellow, "note");
-  return fmt::format("{}: {}{}{}: {}{}\n", kind, finding.file, position, offset, finding.what, reader);
+  return fmt::format("{}: {}{}{}: {}{}\n", kind, Plain(finding.file), position, offset, Plain(finding.what),
+                     Plain(reader));
 }
 
 std::string SummaryJson(const std::string& what, const libbus::VerifyReport& report, absl::Duration took) {
@@ -52,7 +54,7 @@ std::string SummaryJson(const std::string& what, const libbus::VerifyReport& rep
 }
 
 std::string SummaryText(const std::string& what, const libbus::VerifyReport& report) {
-  return fmt::format("{}: {} in {} of {}, {}: {}\n", what, Count(report.records, "record"),
+  return fmt::format("{}: {} in {} of {}, {}: {}\n", Plain(what), Count(report.records, "record"),
                      Count(report.segments, "segment"), Count(report.topics, "topic"), Count(report.gaps, "gap"),
                      report.damages == 0 ? Paint(Colour::kGreen, "whole")
                                          : Paint(Colour::kRed, Count(report.damages, "damaged place")));
