@@ -58,6 +58,7 @@ struct Facts {
 
   // --- tried there, on a file without a name ---
   Trial nameless_file = Trial::kNotTried;
+  int make_error = 0;                       // errno: no file can be made at all
   Trial allocate = Trial::kNotTried;        // fallocate
   Trial shared_mapping = Trial::kNotTried;  // a store through one mapping is seen by others and by read
   Trial sync = Trial::kNotTried;

@@ -1,11 +1,15 @@
-// What is tried out where a bus lies: on one file that has no name, so a death at any point leaves nothing.
+// What is tried out where a bus lies: on one file that has no name, so a death at any point leaves nothing. Where the
+// file system has none, on one that loses its name at once; a death between the two leaves an empty file whose name
+// begins with .making-, which may be deleted.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "libbus/inspect/facts.h"
@@ -93,12 +97,24 @@ Trial TryPopulate(const File& file) {
   return Outcome(Seam::Populate(mapped.bytes(), kSize) == 0);
 }
 
+// For file systems without nameless files: made as libbus makes one there.
+File MakeUnlinked(int directory) {
+  const std::string name = fmt::format(".making-doctor-{}", ::getpid());
+  File file(::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+  if (file.is_open()) ::unlinkat(directory, name.c_str(), 0);
+  return file;
+}
+
 }  // namespace
 
 void TryOut(int directory, Facts& facts) {
-  const File file(::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  File file(::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   facts.nameless_file = Outcome(file.is_open());
-  if (!file.is_open()) return;
+  if (!file.is_open()) file = MakeUnlinked(directory);
+  if (!file.is_open()) {
+    facts.make_error = errno;
+    return;
+  }
   facts.allocate = Outcome(Seam::Allocate(file.fd(), kSize) == 0);
   if (facts.allocate == Trial::kFails) return;
   if (const File other = Another(file); other.is_open()) {

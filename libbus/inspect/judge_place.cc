@@ -1,4 +1,6 @@
 // What the place of a bus means for it: file system, mount, what was tried there, space, rights.
+#include <cstring>
+
 #include "libbus/inspect/diagnoses.h"
 #include "libbus/inspect/judge.h"
 
@@ -83,11 +85,13 @@ void JudgeMount(const Facts& facts, Diagnoses& out) {
 void JudgeTrials(const Facts& facts, Diagnoses& out) {
   if (!facts.writable) return Check(out, "tried out").ElseOk("nothing: you may not write there");
   Check check(out, "tried out");
+  if (facts.make_error != 0) {
+    return check.Broken(fmt::format("no file can be made there: {}", std::strerror(facts.make_error)),
+                        "take another place");
+  }
   if (facts.nameless_file == Trial::kFails) {
-    return check.Cost(
-        "files without a name cannot be made there: a death while a file is made leaves one that begins with .making-, "
-        "and "
-        "nothing else was tried out",
+    check.Cost(
+        "files without a name cannot be made there: a death while a file is made leaves one that begins with .making-",
         "ext4, xfs, btrfs and tmpfs have them; such a leftover may be deleted");
   }
   if (facts.allocate == Trial::kFails) {

@@ -58,6 +58,15 @@ TEST_F(DoctorTest, ALimitBelowASegmentIsBroken) {
   EXPECT_NE(Line(result.out, "limits").find("\"cure\":\"ulimit -f unlimited"), std::string::npos) << result.out;
 }
 
+// Nobody can make a file there, whatever its mode says to root.
+TEST_F(DoctorTest, APlaceWhereNoFileCanBeMadeIsBroken) {
+  for (const std::string place : {"/proc", "/sys"}) {
+    const Result result = Run({"doctor", place});
+    EXPECT_EQ(result.code, 1) << place;
+    EXPECT_NE(result.out.find("broken"), std::string::npos) << result.out;
+  }
+}
+
 TEST_F(DoctorTest, ADirectoryAboveThatAnybodyMayWriteIsBroken) {
   std::filesystem::permissions(scratch_.path(), std::filesystem::perms::all);
   const Result result = Run({"doctor"});

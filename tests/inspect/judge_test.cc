@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <functional>
 
 #include "libbus/options.h"
@@ -108,6 +109,12 @@ const Case kCases[] = {
     // --- tried out ---
     {"not writable", [](Facts& f) { f.writable = false, f.uid = 7; }, {}},
     {"no O_TMPFILE", [](Facts& f) { f.nameless_file = Trial::kFails; }, {"cost tried out: ....making-"}},
+    {"no file at all",
+     [](Facts& f) { f.nameless_file = Trial::kFails, f.make_error = ENOENT; },
+     {"broken tried out: ...no file can be made there: No such file"}},
+    {"no O_TMPFILE and locks",
+     [](Facts& f) { f.nameless_file = f.locks_work = Trial::kFails; },
+     {"cost tried out: ....making-", "broken tried out: ...the dead"}},
     {"no fallocate", [](Facts& f) { f.allocate = Trial::kFails; }, {"broken tried out: ...fallocate"}},
     {"mappings", [](Facts& f) { f.shared_mapping = Trial::kFails; }, {"broken tried out: ...not seen through another"}},
     {"locks", [](Facts& f) { f.locks_work = Trial::kFails; }, {"broken tried out: ...the dead"}},
