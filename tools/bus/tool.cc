@@ -9,6 +9,7 @@
 
 #include "tools/bus/output.h"
 #include "tools/bus/progress.h"
+#include "tools/bus/text.h"
 
 namespace bustool {
 namespace {
@@ -16,19 +17,10 @@ namespace {
 constexpr char kUsageMark[] = "libbus/usage";
 
 // Whatever a path or a library says, an error is one line.
-std::string OneLine(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return out;
-}
-
 void Say(std::string_view text) {
   Progress::Hide();
   Stdout().Flush();  // what was said before comes before
-  ToStderr(fmt::format("bus: {}\n", OneLine(text)));
+  ToStderr(fmt::format("bus: {}\n", Plain(text)));
 }
 
 size_t Distance(std::string_view a, std::string_view b) {
