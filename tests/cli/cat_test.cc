@@ -91,7 +91,7 @@ TEST_F(CatTest, APatternThatDoesNotCompileIsToldWithTheReason) {
   ExpectError({"tail", "t", "--grep", "[z-a]"}, 2,
               "--grep [z-a]: not a regular expression: invalid character class range: z-a");
   ExpectError({"cat", "t", "--grep", "(?<x"}, 2, "--grep (?<x: not a regular expression: invalid perl operator: (?<");
-  ExpectError({"cat", "t", "--grep", "\xff"}, 2, "--grep \xff: not a regular expression: invalid UTF-8");
+  ExpectError({"cat", "t", "--grep", "\xff"}, 2, "--grep \\xff: not a regular expression: invalid UTF-8");
 }
 
 TEST_F(CatTest, Formats) {

@@ -306,7 +306,7 @@ class Records:
         check_checksum(checksum, reader.crc32c(register, body[:attributes + payload]))
         found = the_field(item, "payload")
         expect(found["offset"] == item["offset"] + 24 + attributes, f"{position}: the payload begins elsewhere")
-        expect(found["meaning"].startswith(f"{payload} bytes"), f"{position}: payload {found['meaning']!r}")
+        expect(found["meaning"].startswith(f"{payload} byte" + "s" * (payload != 1)), f"{position}: payload {found['meaning']!r}")
         expect(found["size"] == min(payload, 65536) or found["size"] == payload, f"{position}: payload is cut")
         if attributes and checksum["right"]:
             self.check_attributes(item, body[:attributes])

@@ -35,13 +35,17 @@ std::string LineText(std::string_view what, uint64_t done, uint64_t total, absl:
 }  // namespace
 
 Progress::Progress(const Tool& tool, std::string_view what, uint64_t total)
-    : shown_(StderrIsTerminal() && !tool.quiet), what_(what), total_(total), begun_(absl::Now()), drawn_(begun_) {}
+    : shown_(StderrIsTerminal() && !tool.quiet),
+      what_(what),
+      total_(total),
+      begun_(absl::Now()),
+      drawn_(absl::InfinitePast()) {}
 
 Progress::~Progress() { Hide(); }
 
 void Progress::At(uint64_t done, uint64_t total) {
   total_ = total;
-  if (!shown_ || PagerRuns()) return;
+  if (!shown_ || PagerRuns() || done == 0) return;
   const absl::Time now = absl::Now();
   if (now - drawn_ < kPause) return;
   drawn_ = now;
