@@ -101,6 +101,8 @@ bool LogCheck::MoreSegments() {
 // A list that is made while files are linked may hold a later one and not the one before it: it is looked for by name.
 void LogCheck::AddMissed(size_t index) {
   if (!expected_ || (index < segments_.size() && segments_[index].base <= *expected_)) return;
+  // It is not missed: nothing was to be known of it, so it did not tell where the next one begins.
+  if (index > 0 && segments_[index - 1].base >= *expected_) return;
   const std::string path = fmt::format("{}/{:020}.seg", files_.path, *expected_);
   if (!File::Open(path).ok()) return;
   segments_.insert(segments_.begin() + static_cast<std::ptrdiff_t>(index), {path, *expected_});
