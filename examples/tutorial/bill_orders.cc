@@ -27,7 +27,7 @@ absl::Status BillOrders(const std::string& path, int count) {
     } else {
       std::cout << "billed " << record->text() << " for " << record->key() << std::endl;
     }
-    if (const absl::Status status = consumer->Commit(); !status.ok()) return status;
+    if (absl::Status status = consumer->Commit(); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -40,7 +40,7 @@ class Input {
   uint64_t Number(size_t size) {
     uint64_t value = 0;
     const std::string_view taken = Bytes(size);
-    std::memcpy(&value, taken.data(), taken.size());
+    if (!taken.empty()) std::memcpy(&value, taken.data(), taken.size());
     return value;
   }
 
