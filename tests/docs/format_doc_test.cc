@@ -104,10 +104,10 @@ Structs CompiledStructs() {
   all["IndexEntry"] = {sizeof(IndexEntry),
                        {FIELD(IndexEntry, position), FIELD(IndexEntry, sequence), FIELD(IndexEntry, before),
                         FIELD(IndexEntry, reserved), FIELD(IndexEntry, checksum)}};
-  all["SleepFile"] = {sizeof(SleepFile),
-                      {FIELD(SleepFile, header), FIELD(SleepFile, reserved0), FIELD(SleepFile, checksum),
-                       FIELD(SleepFile, mark), FIELD(SleepFile, help), FIELD(SleepFile, sleeps), FIELD(SleepFile, unlisted),
-                       FIELD(SleepFile, consumers)}};
+  all["SleepFile"] = {
+      sizeof(SleepFile),
+      {FIELD(SleepFile, header), FIELD(SleepFile, reserved0), FIELD(SleepFile, checksum), FIELD(SleepFile, mark),
+       FIELD(SleepFile, help), FIELD(SleepFile, sleeps), FIELD(SleepFile, unlisted), FIELD(SleepFile, consumers)}};
   all["ConsumerEntry"] = {sizeof(ConsumerEntry),
                           {FIELD(ConsumerEntry, pid), FIELD(ConsumerEntry, since), FIELD(ConsumerEntry, position),
                            FIELD(ConsumerEntry, idle), FIELD(ConsumerEntry, waits_for), FIELD(ConsumerEntry, cursor),

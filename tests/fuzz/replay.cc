@@ -45,8 +45,10 @@ void Died(int signal) {
 void Run(const std::string& input) {
   current = input;
   alarm(kHang);
-  // A copy of its own, so that a sanitizer sees each step beyond its end.
-  const std::vector<uint8_t> bytes(input.begin(), input.end());
+  // A copy of its own, so that a sanitizer sees each step beyond its end; as from libFuzzer, never a null pointer.
+  std::vector<uint8_t> bytes;
+  bytes.reserve(std::max<size_t>(input.size(), 1));
+  bytes.assign(input.begin(), input.end());
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
