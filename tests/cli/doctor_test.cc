@@ -96,7 +96,7 @@ TEST_F(DoctorTest, APathThatLeadsNowhereIsTold) {
 // Somebody who may read and not write: nothing is tried out, and what can be seen is told.
 TEST_F(DoctorTest, AReaderMayAskToo) {
   constexpr uid_t kNobody = 65534;
-  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  if (geteuid() != 0) GTEST_SKIP() << "needs root: there is no second uid to become";
   Out({"init", "w", "--access", "world"});
   std::filesystem::permissions(scratch_.path(), std::filesystem::perms(0755));
   const Result result = Run({"doctor", "w", "--json"}, "", [] {
