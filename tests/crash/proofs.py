@@ -102,8 +102,8 @@ def complaint(text, now):
     if not any(entry["state"] == now for entry in found):
         return (f"{RECORD} has no entry for the state {now} of {', '.join(ROOMS)}: "
                 "run './dev crash --short --record', or without --short for a full proof")
-    full = [number for number, entry in enumerate(found) if entry["form"] == "full"]
-    if not full or len(found) - 1 - full[-1] > MOST_ENTRIES_SINCE_FULL:
+    full = [number for number, entry in enumerate(found, 1) if entry["form"] == "full"]
+    if len(found) - max(full, default=0) > MOST_ENTRIES_SINCE_FULL:
         return f"{RECORD}: the newest full proof is older than {MOST_ENTRIES_SINCE_FULL} entries: run './dev crash --record'"
     return ""
 
@@ -267,11 +267,13 @@ def self_test():
         (root / RECORD).write_text("# record\n\n| a | b |\n|---|---|\n\nend\n")
         assert "no entry" in complaint((root / RECORD).read_text(), state(root))
         add_entry(root, "short", "all | -")
-        assert "full proof" in complaint((root / RECORD).read_text(), state(root))
+        assert not complaint((root / RECORD).read_text(), state(root))
         add_entry(root, "full", "all | -")
         assert not complaint((root / RECORD).read_text(), state(root))
-        for _ in range(MOST_ENTRIES_SINCE_FULL + 1):
-            add_entry(root, "short", "all | -")
+        for _ in range(MOST_ENTRIES_SINCE_FULL):
+            add_entry(root, "3600 s", "all | -")
+        assert not complaint((root / RECORD).read_text(), state(root))
+        add_entry(root, "short", "all | -")
         assert "full proof" in complaint((root / RECORD).read_text(), state(root))
         add_entry(root, "full", "all | -")
         before = state(root)
