@@ -74,7 +74,7 @@ absl::Status LogCopy::FixStart() {
     LIBBUS_ASSIGN_OR_RETURN(const Place oldest, log_->Oldest(store));
     first_ = oldest.position;
     LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
-    const absl::Status held = HoldSegments(bases);
+    absl::Status held = HoldSegments(bases);
     record = log_->control().ReadRecord();
     if (held.ok() && record && record->first_position == record_->first_position) return absl::OkStatus();
     if (!held.ok() && !absl::IsNotFound(held)) return held;
