@@ -39,7 +39,10 @@ class Child {
   }
 
   pid_t pid() const { return pid_; }
-  void Signal(int signal) const { kill(pid_, signal); }
+  // Nothing once it has ended and was reaped: to kill() a process -1 is all of them.
+  void Signal(int signal) const {
+    if (pid_ > 0) kill(pid_, signal);
+  }
 
   // What waitpid says once it has ended.
   int Wait() {
