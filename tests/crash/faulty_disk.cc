@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/btrfs.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -17,6 +18,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -57,11 +59,62 @@ class Descriptor {
 
 // --- programs and namespaces -----------------------------------------------------------------------------------------
 
-std::string MkfsPath() {
-  for (const char* path : {"/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"}) {
-    if (access(path, X_OK) == 0) return path;
+std::string MkfsPath(FileSystem file_system) {
+  for (const char* folder : {"/usr/sbin/mkfs.", "/sbin/mkfs."}) {
+    const std::string path = folder + FileSystemName(file_system);
+    if (access(path.c_str(), X_OK) == 0) return path;
   }
   return "";
+}
+
+// The least that its mkfs takes, and some room.
+uint64_t LeastSize(FileSystem file_system) {
+  constexpr uint64_t kMega = 1 << 20;
+  return file_system == FileSystem::kXfs ? 320 * kMega : file_system == FileSystem::kBtrfs ? 256 * kMega : 0;
+}
+
+// Nothing is discarded: what a mkfs or a file system gives up keeps its bytes, as on a disk. Inode tables of ext4 are
+// written now: otherwise the kernel does it in the background, and those writes would fail too.
+std::vector<std::string> MkfsWords(const DiskOptions& options) {
+  const std::string path = MkfsPath(options.file_system);
+  if (options.file_system == FileSystem::kXfs) return {path, "-q", "-f", "-K"};
+  if (options.file_system == FileSystem::kBtrfs) return {path, "-q", "-f", "-K"};
+  return {path,
+          "-q",
+          "-F",
+          "-b",
+          "4096",
+          "-N",
+          "1024",
+          "-m",
+          "0",
+          "-O",
+          options.journal ? "has_journal" : "^has_journal",
+          "-e",
+          "continue",
+          "-E",
+          "nodiscard,lazy_itable_init=0"};
+}
+
+const char* MountOptions(FileSystem file_system) {
+  return file_system == FileSystem::kXfs ? "" : file_system == FileSystem::kBtrfs ? "nodiscard" : "errors=continue";
+}
+
+// True unless the kernel says that it has no such file system. (Nothing is mounted: there is no such device.)
+bool KernelKnows(FileSystem file_system) {
+  const std::string name = FileSystemName(file_system);
+  return Child([&] {
+           if (unshare(CLONE_NEWNS) != 0) return 0;
+           return mount("none", "/", name.c_str(), 0, "") != 0 && errno == ENODEV ? 1 : 0;
+         }).Join() == 0;
+}
+
+// Else the kernel remembers which generation of a file system it saw on a device, and an image is older than that.
+void ForgetBtrfs(const std::string& device) {
+  const Descriptor control("/dev/btrfs-control", O_RDWR);
+  btrfs_ioctl_vol_args arguments = {};
+  device.copy(arguments.name, sizeof(arguments.name) - 1);
+  if (control.ok()) ioctl(control.get(), BTRFS_IOC_FORGET_DEV, &arguments);
 }
 
 std::string ReadAll(const std::string& path) {
@@ -148,10 +201,14 @@ absl::StatusOr<std::vector<Extent>> ExtentsOf(const std::string& file) {
 
 }  // namespace
 
-std::string FaultyDisk::WhyNot() {
+std::string FileSystemName(FileSystem file_system) {
+  return file_system == FileSystem::kXfs ? "xfs" : file_system == FileSystem::kBtrfs ? "btrfs" : "ext4";
+}
+
+std::string FaultyDisk::WhyNot(FileSystem file_system) {
   if (geteuid() != 0) return "needs root";
   if (access(kServer, X_OK) != 0) return "faulty_file_main was not built: needs libfuse3-dev";
-  if (MkfsPath().empty()) return "needs mkfs.ext4";
+  if (MkfsPath(file_system).empty()) return "needs mkfs." + FileSystemName(file_system);
   if (!Descriptor("/dev/fuse", O_RDWR).ok()) return "needs /dev/fuse";
   const Descriptor control("/dev/loop-control", O_RDWR);
   if (!control.ok()) return "needs /dev/loop-control";
@@ -159,7 +216,8 @@ std::string FaultyDisk::WhyNot() {
   if (number < 0) return "no loop device is free";
   if (!Descriptor(fmt::format("/dev/loop{}", number), O_RDWR).ok()) return "the free loop device cannot be opened";
   const int may_mount = Child([] { return unshare(CLONE_NEWNS) == 0 ? 0 : 1; }).Join();
-  return may_mount == 0 ? "" : "needs the right to mount";
+  if (may_mount != 0) return "needs the right to mount";
+  return KernelKnows(file_system) ? "" : "needs a kernel with " + FileSystemName(file_system);
 }
 
 absl::StatusOr<std::unique_ptr<FaultyDisk>> FaultyDisk::Make(const DiskOptions& options) {
@@ -167,9 +225,10 @@ absl::StatusOr<std::unique_ptr<FaultyDisk>> FaultyDisk::Make(const DiskOptions& 
   std::unique_ptr<FaultyDisk> disk(new FaultyDisk);
   mkdir(disk->backing_.c_str(), 0700);
   mkdir(disk->mount_.c_str(), 0755);
-  LIBBUS_RETURN_IF_ERROR(disk->StartFile(options.size));
+  disk->options_ = options;
+  LIBBUS_RETURN_IF_ERROR(disk->StartFile(std::max(options.size, LeastSize(options.file_system))));
   LIBBUS_RETURN_IF_ERROR(disk->AttachLoop());
-  LIBBUS_RETURN_IF_ERROR(disk->MakeFileSystem(options.journal));
+  LIBBUS_RETURN_IF_ERROR(disk->MakeFileSystem());
   LIBBUS_RETURN_IF_ERROR(disk->Mount());
   return disk;
 }
@@ -192,6 +251,8 @@ absl::Status FaultyDisk::StartFile(uint64_t size) {
 absl::Status FaultyDisk::AttachLoop() {
   const Descriptor file(backing_ + "/disk", O_RDWR);
   if (!file.ok()) return Errno(backing_ + "/disk");
+  control_ = open((backing_ + "/control").c_str(), O_RDONLY | O_CLOEXEC);
+  if (control_ < 0) return Errno(backing_ + "/control");
   const Descriptor control("/dev/loop-control", O_RDWR);
   if (!control.ok()) return Errno("/dev/loop-control");
   loop_config config = {};
@@ -213,18 +274,26 @@ absl::Status FaultyDisk::AttachLoop() {
   return absl::ResourceExhaustedError("every free loop device was taken by somebody else");
 }
 
-// Inode tables are written now: otherwise the kernel does it in the background, and those writes would fail too.
-absl::Status FaultyDisk::MakeFileSystem(bool journal) const {
-  return Run(
-      {MkfsPath(), "-q", "-F", "-b", "4096", "-N", "1024", "-m", "0", "-O", journal ? "has_journal" : "^has_journal",
-       "-e", "continue", "-E", "nodiscard,lazy_itable_init=0", loop_path_},
-      scratch_ / "mkfs.log");
+absl::Status FaultyDisk::MakeFileSystem() const {
+  std::vector<std::string> words = MkfsWords(options_);
+  words.push_back(loop_path_);
+  return Run(words, scratch_ / "mkfs.log");
 }
 
 absl::Status FaultyDisk::Mount() const {
   const unsigned long flags = MS_NODEV | MS_NOSUID | MS_NOATIME;
-  if (mount(loop_path_.c_str(), mount_.c_str(), "ext4", flags, "errors=continue") != 0)
+  const std::string type = FileSystemName(options_.file_system);
+  if (mount(loop_path_.c_str(), mount_.c_str(), type.c_str(), flags, MountOptions(options_.file_system)) != 0)
     return Errno(mount_ + ": mount");
+  return absl::OkStatus();
+}
+
+absl::Status FaultyDisk::Unmount() const {
+  if (umount2(mount_.c_str(), 0) != 0) {
+    return absl::FailedPreconditionError(fmt::format("{}: umount: {}", mount_, std::strerror(errno)));
+  }
+  ioctl(loop_, BLKFLSBUF, 0);
+  if (options_.file_system == FileSystem::kBtrfs) ForgetBtrfs(loop_path_);
   return absl::OkStatus();
 }
 
@@ -232,6 +301,7 @@ absl::Status FaultyDisk::Mount() const {
 FaultyDisk::~FaultyDisk() {
   if (getpid() != owner_) return;
   if (umount2(mount_.c_str(), 0) != 0) umount2(mount_.c_str(), MNT_DETACH);
+  if (control_ >= 0) close(control_);
   if (loop_ >= 0) close(loop_);
   if (server_ > 0) kill(server_, SIGKILL);
   while (server_ > 0 && waitpid(server_, nullptr, 0) < 0 && errno == EINTR) {
@@ -250,9 +320,27 @@ absl::StatusOr<DiskStats> FaultyDisk::Stats() const {
   std::istringstream words(ReadAll(backing_ + "/control"));
   DiskStats stats;
   std::string name;
-  words >> name >> stats.writes >> name >> stats.flushes >> name >> stats.failed_writes >> name >> stats.failed_flushes;
+  for (uint64_t* const number : {&stats.writes, &stats.flushes, &stats.failed_writes, &stats.failed_flushes, &stats.log,
+                                 &stats.cut, &stats.flush, &stats.stale}) {
+    words >> name >> *number;
+  }
   if (!words) return absl::InternalError(backing_ + "/control: not readable");
   return stats;
+}
+
+absl::StatusOr<DiskStats> FaultyDisk::Cut(uint64_t cut, Leaves leaves, uint64_t seed) const {
+  // What the loop device still has of another image.
+  if (ioctl(loop_, BLKFLSBUF, 0) != 0) return Errno(loop_path_ + ": BLKFLSBUF");
+  LIBBUS_RETURN_IF_ERROR(Control(fmt::format("cut {} {} {}", cut, static_cast<int>(leaves), seed)));
+  return Stats();
+}
+
+uint64_t FaultyDisk::LogNumber() const {
+  char line[256] = {};
+  const ssize_t got = pread(control_, line, sizeof(line) - 1, 0);
+  const char* const number = got > 0 ? std::strstr(line, " log ") : nullptr;
+  if (number == nullptr) std::abort();  // the server is gone
+  return std::strtoull(number + std::strlen(" log "), nullptr, 10);
 }
 
 absl::Status FaultyDisk::FailFile(const std::string& file, uint64_t offset, uint64_t length) {
@@ -276,11 +364,8 @@ absl::Status FaultyDisk::WriteAll() const {
 }
 
 absl::Status FaultyDisk::Remount() {
-  if (umount2(mount_.c_str(), 0) != 0) {
-    return absl::FailedPreconditionError(fmt::format("{}: umount: {}", mount_, std::strerror(errno)));
-  }
+  LIBBUS_RETURN_IF_ERROR(Unmount());
   // What cannot be written now is as lost as what could not be before.
-  ioctl(loop_, BLKFLSBUF, 0);
   LIBBUS_RETURN_IF_ERROR(Heal());
   return Mount();
 }

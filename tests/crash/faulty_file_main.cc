@@ -11,7 +11,14 @@
 //                                          in other sectors arrives. Ranges add up
 //               fail-flush                 every flush gives EIO
 //               ok                         nothing fails any more; what failed stays lost
-//             read it for what was asked so far, a line of `writes N flushes N failed_writes N failed_flushes N`
+//               record                     logs every write and flush that succeeds from now on; what is there counts
+//               as
+//                                          flushed. After `cut`: a log of its own, on top of that one
+//               cut N LEAVES SEED          stops that and puts in place what a power cut after N logged requests may
+//                                          leave (write_log.h): LEAVES is the number of a Leaves
+//               drop                       puts back what was there at the last `record` and forgets that log
+//             read it for what was asked so far, a line of `writes N flushes N failed_writes N failed_flushes N log N
+//             cut N flush N stale N`: `log` is how many requests are in the log, the other three are about the last cut
 //
 // Nothing here keeps a cache: what a read gives is what a write that succeeded left.
 #define FUSE_USE_VERSION 34
@@ -26,12 +33,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tests/crash/write_log.h"
+
 namespace {
+
+using libbus::test::Leaves;
+using libbus::test::WriteLog;
 
 // What the kernel asks of a disk and what may fail.
 struct Request {
@@ -106,6 +119,7 @@ class Disk {
     void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     bytes_ = static_cast<char*>(memory);
+    log_ = std::make_unique<WriteLog>(bytes_, size);
   }
   ~Disk() { munmap(bytes_, size_); }
   Disk(const Disk&) = delete;
@@ -122,6 +136,8 @@ class Disk {
       error = EIO;
     } else if (write) {
       error = Store(request);
+    } else {
+      log_->Flush();
     }
     if (error != 0) ++(write ? failed_writes_ : failed_flushes_);
     return error;
@@ -135,7 +151,7 @@ class Disk {
   int Command(const std::string& lines) {
     std::istringstream stream(lines);
     for (std::string line; std::getline(stream, line);) {
-      if (!faults_.Command(line)) return EINVAL;
+      if (!faults_.Command(line) && !LogCommand(line)) return EINVAL;
     }
     return 0;
   }
@@ -143,14 +159,30 @@ class Disk {
   std::string Stats() const {
     std::ostringstream text;
     text << "writes " << writes_ << " flushes " << flushes_ << " failed_writes " << failed_writes_ << " failed_flushes "
-         << failed_flushes_ << "\n";
+         << failed_flushes_ << " log " << log_->size() << " cut " << log_->cut() << " flush " << log_->flush()
+         << " stale " << log_->stale() << "\n";
     return text.str();
   }
 
  private:
+  // False: no such command, or no such cut.
+  bool LogCommand(const std::string& line) {
+    std::istringstream words(line);
+    std::string name;
+    words >> name;
+    if (name == "record") return log_->Record(), true;
+    if (name == "drop") return log_->Drop();
+    uint64_t cut = 0;
+    int leaves = 0;
+    uint64_t seed = 0;
+    if (name != "cut" || !(words >> cut >> leaves >> seed)) return false;
+    return leaves >= 0 && leaves < libbus::test::kLeaves && log_->Cut(cut, static_cast<Leaves>(leaves), seed);
+  }
+
   // Sector by sector. EIO if one of them is bad.
   int Store(const Request& write) {
     if (write.offset > size_ || write.bytes.size() > size_ - write.offset) return ENOSPC;
+    if (!faults_.IsBad(write.offset, write.bytes.size())) return log_->Write(write.offset, write.bytes), 0;
     int error = 0;
     for (uint64_t done = 0; done < write.bytes.size();) {
       const uint64_t at = write.offset + done;
@@ -158,7 +190,7 @@ class Disk {
       if (faults_.IsBad(at, length)) {
         error = EIO;
       } else {
-        std::memcpy(bytes_ + at, write.bytes.data() + done, length);
+        log_->Write(at, write.bytes.substr(done, length));
       }
       done += length;
     }
@@ -169,6 +201,7 @@ class Disk {
 
   const uint64_t size_;
   char* bytes_ = nullptr;
+  std::unique_ptr<WriteLog> log_;  // through which bytes_ changes
   Faults faults_;
   uint64_t writes_ = 0;
   uint64_t flushes_ = 0;

@@ -21,7 +21,8 @@ namespace libbus::test {
 // A child that runs `body` and exits with what it returns. Killed and reaped when it goes out of scope.
 class Child {
  public:
-  explicit Child(const std::function<int()>& body) : pid_(fork()) {
+  // What is printed and not yet written is written first: the child would print it once more.
+  explicit Child(const std::function<int()>& body) : pid_((std::fflush(stdout), fork())) {
     if (pid_ != 0) return;
     // The watchdog of a child whose parent is gone or stuck.
     alarm(300);
