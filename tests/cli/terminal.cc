@@ -127,7 +127,9 @@ void Terminal::Write(std::string_view bytes) const {
 
 void Terminal::CloseInput() { CloseOnce(input_); }
 
-void Terminal::Signal(int signal) const { kill(pid_, signal); }
+void Terminal::Signal(int signal) const {
+  if (pid_ > 0) kill(pid_, signal);  // kill(-1) would be all there are
+}
 
 // At its end a pipe reads nothing, and a terminal that nobody has open any more fails with EIO.
 void Terminal::Take(Source& source) {

@@ -91,7 +91,9 @@ size_t RunningTool::Pending() const {
   return ioctl(output_, FIONREAD, &bytes) == 0 ? static_cast<size_t>(bytes) : 0;
 }
 
-void RunningTool::Signal(int signal) const { kill(pid_, signal); }
+void RunningTool::Signal(int signal) const {
+  if (pid_ > 0) kill(pid_, signal);  // kill(-1) would be all there are
+}
 
 Result RunningTool::Wait() {
   CloseInput();

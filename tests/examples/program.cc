@@ -79,7 +79,7 @@ Program::~Program() {
 
 bool Program::FillMore() {
   pollfd ready{output_, POLLIN, 0};
-  if (poll(&ready, 1, kWatchdogMs) == 0) kill(pid_, SIGKILL);
+  if (poll(&ready, 1, kWatchdogMs) == 0) Signal(SIGKILL);
   char block[4096];
   const ssize_t got = read(output_, block, sizeof block);
   if (got > 0) text_.append(block, static_cast<size_t>(got));
@@ -96,7 +96,9 @@ std::string Program::Line() {
   return line;
 }
 
-void Program::Signal(int number) const { kill(pid_, number); }
+void Program::Signal(int number) const {
+  if (pid_ > 0) kill(pid_, number);  // kill(-1) would be all there are
+}
 
 Ended Program::Wait() {
   while (FillMore()) {
