@@ -13,6 +13,7 @@
 #include "libbus/bus.h"
 #include "tests/seam/seam.h"
 #include "tests/support/processes.h"
+#include "tests/support/proof.h"
 #include "tests/support/scratch.h"
 
 namespace libbus {
@@ -291,8 +292,8 @@ Figures KillBatchesEverywhere() {
 }
 
 void Report(const char* what, const Figures& figures) {
-  std::printf("%s: points %llu, records checked %llu\n", what, static_cast<unsigned long long>(figures.points),
-              static_cast<unsigned long long>(figures.acknowledged));
+  std::printf("%s:\n", what);
+  test::Report("kill-points", {.points = figures.points, .records = figures.acknowledged});
 }
 
 // Leaves an OPEN topic with an open claim behind.

@@ -17,6 +17,7 @@
 #include "libbus/recovery.h"
 #include "tests/seam/seam.h"
 #include "tests/support/processes.h"
+#include "tests/support/proof.h"
 #include "tests/support/scratch.h"
 
 namespace libbus {
@@ -217,7 +218,9 @@ class RecoverKillTest : public testing::Test {
       ASSERT_FALSE(HasFailure());
       ASSERT_TRUE(code == 0 || code == -SIGKILL) << code;
     }
-    std::printf("%s: points %d\n", what, static_cast<int>(point - 1));
+    std::printf("%s:\n", what);
+    // Each time everything is read twice: by who verifies, and by who goes on.
+    test::Report("recovery-kill-points", {.points = point - 1, .records = point * (2 * kRecords + 1)});
     EXPECT_GE(point - 1, least);
   }
 
