@@ -78,8 +78,16 @@ using DiskReading = std::vector<DiskSeen>;
 
 class DiskCheck {
  public:
-  DiskCheck(const FaultyDisk& disk, const DiskLedger& ledger, uint64_t cut, DiskFindings& findings)
-      : disk_(disk), ledger_(ledger), cut_(cut), findings_(findings) {}
+  // After `cut`. What it does itself goes to `recovery`.
+  DiskCheck(const FaultyDisk& disk, const DiskLedger& ledger, uint64_t cut, DiskRecovery& recovery,
+            DiskFindings& findings)
+      : disk_(disk), ledger_(ledger), cut_(cut), recovery_(recovery), findings_(findings) {}
+
+  // There was a cut before it, and this is what who recovered from that has done until `cut`.
+  void Second(const DiskRecovery& before, uint64_t cut) {
+    before_ = &before;
+    second_cut_ = cut;
+  }
 
   // `another_boot`: which; 0: the disk was pulled out, and this is the boot of before.
   void Run(uint32_t another_boot, uint64_t seed) {
@@ -110,6 +118,7 @@ class DiskCheck {
   absl::Status CheckBus() {
     DiskFacts facts;
     facts.Add(ledger_, cut_);
+    if (before_ != nullptr) facts.Add(ledger_.seed, *before_, kFirstRecovery, second_cut_);
     DiskReading before;
     if (random_() % 3 == 0) LIBBUS_RETURN_IF_ERROR(ReadOnly(facts, before));
     DiskReading recovered;
@@ -158,6 +167,10 @@ class DiskCheck {
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     findings_.recovery_ms = took.count();
     LIBBUS_RETURN_IF_ERROR(ReadAll(topic, recovered));
+    for (const DiskSeen& seen : recovered) {
+      if (!seen.gap) recovery_.Found(seen.position);
+    }
+    recovery_.recovered = disk_.LogNumber();
     Judge(facts, recovered, findings_.bus);
     CheckKept(before, recovered, "read before the recovery");
     LIBBUS_RETURN_IF_ERROR(CheckCursor(topic, facts));
@@ -261,8 +274,14 @@ class DiskCheck {
     LIBBUS_ASSIGN_OR_RETURN(Producer producer, topic.NewProducer());
     std::map<uint64_t, std::string> added;
     for (uint32_t i = 0; i < 4; ++i) {
-      std::string payload = DiskPayload(ledger_.seed, 5, i, static_cast<uint32_t>(random_() % 2000));
-      LIBBUS_ASSIGN_OR_RETURN(const Position position, producer.Publish(payload, {.durable = i % 2 == 0}));
+      const bool durable = i % 2 == 0;
+      DiskEntry& entry = recovery_.added.Begin(static_cast<uint32_t>(random_() % 2000), disk_.LogNumber());
+      std::string payload =
+          DiskPayload(ledger_.seed, before_ == nullptr ? kFirstRecovery : kSecondRecovery, i, entry.size);
+      LIBBUS_ASSIGN_OR_RETURN(const Position position, producer.Publish(payload, {.durable = durable}));
+      entry.committed = disk_.LogNumber();
+      if (durable) entry.durable = entry.committed;
+      entry.position = position.offset;
       CheckUnused(facts, position.offset, payload.size());
       added[position.offset] = std::move(payload);
     }
@@ -341,7 +360,10 @@ class DiskCheck {
   const FaultyDisk& disk_;
   const DiskLedger& ledger_;
   const uint64_t cut_;
+  DiskRecovery& recovery_;
   DiskFindings& findings_;
+  const DiskRecovery* before_ = nullptr;
+  uint64_t second_cut_ = 0;
   bool same_boot_ = false;
   std::mt19937_64 random_;
   DiskReading after_;  // when more was published

@@ -88,6 +88,22 @@ struct DiskLedger {
   DiskMarks trims;    // what lies before may be gone
 };
 
+// What a process found and did that recovered from a cut, while the disk logged anew.
+struct DiskRecovery {
+  static constexpr uint32_t kMost = 1 << 16;
+  uint64_t recovered = kUnknown;  // it had opened the topic and read all of it
+  uint32_t count = 0;
+  std::array<uint64_t, kMost> positions{};  // of the records it read, in order
+  DiskPages added;                          // published after that
+
+  void Found(uint64_t position) {
+    if (count < kMost) positions[count++] = position;
+  }
+  bool Has(uint64_t position) const {
+    return std::binary_search(positions.begin(), positions.begin() + count, position);
+  }
+};
+
 // --- after a cut -----------------------------------------------------------------------------------------------------
 
 // What is known of one entry after a cut.
@@ -138,6 +154,16 @@ struct DiskFacts {
     for (uint32_t i = 0; i < ledger.commits.count; ++i) {
       if (ledger.commits.marks[i].done <= cut) cursor = std::max(cursor, ledger.commits.marks[i].position);
     }
+  }
+  // After one more cut, at `cut` of the log that began with the recovery. What a recovery keeps is durable, and what it
+  // gave up does not come back.
+  void Add(uint64_t seed, const DiskRecovery& recovery, uint32_t writer, uint64_t cut) {
+    for (auto& [position, fact] : at) {
+      if (cut < recovery.recovered) break;
+      fact.must = fact.may = recovery.Has(position);
+      fact.told = fact.told || fact.may;
+    }
+    Add(seed, recovery.added, writer, cut);
   }
 
  private:

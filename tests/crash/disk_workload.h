@@ -42,7 +42,10 @@
 namespace libbus::test {
 
 inline constexpr uint64_t kDiskSegment = 64 << 10;
-inline constexpr uint32_t kControlWriter = 6;  // in DiskPayload
+// In DiskPayload, beside the writers.
+inline constexpr uint32_t kFirstRecovery = 4;
+inline constexpr uint32_t kSecondRecovery = 5;
+inline constexpr uint32_t kControlWriter = 6;
 inline constexpr uint32_t kRowWriter = 7;
 
 // A process that dies with the one that made it: nothing keeps the mounts of a test that was killed.
