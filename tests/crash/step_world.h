@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -211,6 +212,8 @@ class Verdict {
 struct Scene {
   uint64_t segment_size = 4096;
   bool exclusive = false;
+  // Unset: what a topic has by default. Zero: whoever waits for more than the dead owner's lock waits for ever.
+  std::optional<absl::Duration> claim_timeout = absl::ZeroDuration();
 };
 
 // A record that is to be published.
@@ -234,11 +237,10 @@ class World {
     auto bus = Bus::Open(bus_, {.create = !read_only, .read_only = read_only, .background = false});
     if (!bus.ok()) return bus.status();
     if (read_only) return bus->OpenTopic("t");
-    // Nothing here is ever revoked: whoever waits for more than the dead owner's lock waits for ever.
-    std::optional<absl::Duration> never = absl::ZeroDuration();
-    return bus->OpenTopic(
-        "t",
-        {.create = true, .segment_size = scene_.segment_size, .claim_timeout = never, .exclusive = scene_.exclusive});
+    return bus->OpenTopic("t", {.create = true,
+                                .segment_size = scene_.segment_size,
+                                .claim_timeout = scene_.claim_timeout,
+                                .exclusive = scene_.exclusive});
   }
 
   // Which lane this process writes; each has one of its own.

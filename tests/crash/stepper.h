@@ -226,6 +226,17 @@ class Stepper {
     return route_.points >= points;
   }
 
+  // Lets it go on by itself, up to its end: how that was, as Child::Join() says it.
+  int Release() {
+    if (pid_ <= 0) return code_;
+    ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+    return code_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
   void Kill() {
     if (pid_ <= 0) return;
     kill(pid_, SIGKILL);

@@ -1,7 +1,7 @@
 // Processes are killed at random moments while others go on. What was acknowledged is there, once and in order, for who
 // lives through it and for who comes later; what was not acknowledged is there once or not at all; nobody gets stuck.
 //
-// LIBBUS_STORM_KILLS: how many deaths in each case.
+// In the long form 10,000 deaths, over as many topics as it takes (the ledger of one has room for some 1,500 deaths).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +11,7 @@
 
 #include "tests/processes/traffic.h"
 #include "tests/seam/seam.h"
+#include "tests/support/proof.h"
 #include "tests/support/scratch.h"
 
 namespace libbus::test {
@@ -24,10 +25,20 @@ constexpr uint32_t kVictims = 2;  // consumers that are killed and start again
 constexpr uint64_t kForEver = ~uint64_t{0};
 constexpr TrafficOptions kTraffic = {.big = true, .claims = true};
 
-uint32_t KillsWanted(uint32_t otherwise) {
-  const char* given = std::getenv("LIBBUS_STORM_KILLS");
-  return given != nullptr ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10)) : otherwise;
-}
+// Until somebody else was told that a record is published, after a death. With ten times as much one of them waits for
+// the dead by the clock (claim_timeout, 10 s).
+constexpr double kAim = 500;  // ms
+constexpr uint32_t kMostKills = 1500;
+
+const Budget budget;
+Figures figures;
+
+// The figures of all cases that this process runs, in one line.
+class Total : public testing::Environment {
+ public:
+  void TearDown() override { Report("storm", figures); }
+};
+const auto* const total = testing::AddGlobalTestEnvironment(new Total);
 
 // Keeps a run of processes and their ledger.
 class Storm {
@@ -72,10 +83,22 @@ class Storm {
   // Lets some records pass (or a producer die), then a few microseconds more, so that deaths fall anywhere. False:
   // nothing moves.
   bool LetPass(uint64_t most, const std::vector<Child>& producers) {
-    const uint64_t until = ledger_->Acknowledged() + Random(most);
-    const bool moved = WaitUntil(
-        [&] { return ledger_->Acknowledged() >= until || std::any_of(producers.begin(), producers.end(), HasEnded); });
-    if (!moved) fmt::print(stderr, "nothing was acknowledged for 30 s:\n{}", ledger_->Describe());
+    const uint64_t before = ledger_->Acknowledged();
+    const uint64_t until = before + 1 + Random(most);
+    const int64_t begin = platform::RealSeam::MonotonicNow();
+    bool first = true;
+    const bool moved = WaitUntil([&] {
+      const uint64_t now = ledger_->Acknowledged();
+      if (first && now > before) {
+        figures.Slow(static_cast<double>(platform::RealSeam::MonotonicNow() - begin) / 1e6);
+        first = false;
+      }
+      return now >= until || std::any_of(producers.begin(), producers.end(), HasEnded);
+    });
+    if (!moved) {
+      ++figures.stuck;
+      fmt::print(stderr, "nothing was acknowledged for 30 s:\n{}", ledger_->Describe());
+    }
     const int64_t end = platform::RealSeam::MonotonicNow() + static_cast<int64_t>(Random(200'000));
     while (platform::RealSeam::MonotonicNow() < end) {
     }
@@ -96,6 +119,16 @@ void KillOne(Child& child) {
   EXPECT_EQ(child.Join(), -SIGKILL);
 }
 
+// A reader or producer that came to its end by itself: 0, or what it found is counted.
+void ExpectEndsWell(int code) {
+  EXPECT_EQ(code, 0);
+  if (code == -1000) {
+    ++figures.stuck;
+  } else if (code != 0) {
+    ++figures.lost;
+  }
+}
+
 void EndStorm(Storm& storm, std::vector<Child>& producers, std::vector<Child>& survivors) {
   storm.ledger().stop = true;
   for (Child& producer : producers) {
@@ -104,24 +137,36 @@ void EndStorm(Storm& storm, std::vector<Child>& producers, std::vector<Child>& s
   }
   storm.ledger().stop = false;
   Child closer([&] { return CloserMain(storm.path(), storm.ledger(), kTraffic); });
-  EXPECT_EQ(JoinWhileMoving(closer, storm.ledger()), 0);
-  for (Child& survivor : survivors) EXPECT_EQ(JoinWhileMoving(survivor, storm.ledger()), 0);
-  EXPECT_EQ(Child([&] { return AuditorMain(storm.path(), storm.ledger()); }).Join(), 0);
+  ExpectEndsWell(JoinWhileMoving(closer, storm.ledger()));
+  for (Child& survivor : survivors) ExpectEndsWell(JoinWhileMoving(survivor, storm.ledger()));
+  ExpectEndsWell(Child([&] { return AuditorMain(storm.path(), storm.ledger()); }).Join());
+  figures.records += storm.ledger().Acknowledged() * (survivors.size() + 1);
 }
 
-void Report(Storm& storm, const char* what, uint32_t kills) {
+void Tell(Storm& storm, const char* what, uint32_t kills) {
   uint64_t begun = 0;
   for (const Lane& lane : storm.ledger().lanes) begun += lane.next;
-  fmt::print("{}: kills {}, records begun {}, acknowledged {}, lost 0\n", what, kills, begun,
-             storm.ledger().Acknowledged());
+  fmt::print("{}: kills {}, records begun {}, acknowledged {}, slowest {:.1f} ms\n", what, kills, begun,
+             storm.ledger().Acknowledged(), figures.slowest_ms);
+  std::fflush(stdout);
+  figures.executions += kills;
+  EXPECT_LT(figures.slowest_ms, 10 * kAim);
+}
+
+uint64_t SeedOf(const char* what) {
+  const uint64_t seed = FlushedSeed(what);
+  if (figures.seed == 0) figures.seed = seed;
+  return seed;
 }
 
 // Producers, and consumers that do not count, die one after the other and are replaced.
-void RunStorm(const char* what, const std::string& parent, bool read_only, uint32_t kills) {
-  Storm storm(parent, read_only, FlushedSeed(what));
+// Returns how many, at most so many or what the ledger has room for; over the time in the long form it is fewer.
+uint32_t RunStorm(const char* what, const std::string& parent, bool read_only, uint64_t seed, uint64_t done,
+                  uint64_t short_form, uint64_t long_form) {
+  Storm storm(parent, read_only, seed);
   {
     auto made = OpenForWriting(storm.path(), kTraffic);
-    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_TRUE(made.ok()) << made.status();
   }
   std::vector<Child> producers;
   std::vector<Child> survivors;
@@ -129,8 +174,9 @@ void RunStorm(const char* what, const std::string& parent, bool read_only, uint3
   for (uint32_t i = 0; i < kProducers; ++i) producers.push_back(storm.StartProducer(i));
   for (uint32_t i = 0; i < kSurvivors; ++i) survivors.push_back(storm.StartSurvivor(i));
   for (uint32_t i = 0; i < kVictims; ++i) victims.push_back(storm.StartVictim(i));
-  for (uint32_t kill = 0; kill < kills && !testing::Test::HasFailure(); ++kill) {
-    ASSERT_TRUE(storm.LetPass(600, producers));
+  uint32_t kills = 0;
+  while (kills < kMostKills && budget.More(done + kills, short_form, long_form) && !testing::Test::HasFailure()) {
+    EXPECT_TRUE(storm.LetPass(600, producers));
     const uint32_t who = static_cast<uint32_t>(storm.Random(kProducers + kVictims));
     if (who < kProducers) {
       KillOne(producers[who]);
@@ -139,30 +185,40 @@ void RunStorm(const char* what, const std::string& parent, bool read_only, uint3
       KillOne(victims[who - kProducers]);
       victims[who - kProducers] = storm.StartVictim(who - kProducers);
     }
+    ++kills;
     for (uint32_t i = 0; i < kProducers; ++i) {
       if (!HasEnded(producers[i])) continue;
       KillOne(producers[i]);
       producers[i] = storm.StartProducer(i);
-      ++kill;
+      ++kills;
     }
     for (const Child& survivor : survivors) EXPECT_FALSE(HasEnded(survivor)) << "a survivor gave up";
   }
   EndStorm(storm, producers, survivors);
-  for (Child& victim : victims) EXPECT_EQ(JoinWhileMoving(victim, storm.ledger()), 0);
-  Report(storm, what, kills);
+  for (Child& victim : victims) ExpectEndsWell(JoinWhileMoving(victim, storm.ledger()));
+  Tell(storm, what, kills);
+  return kills;
 }
 
-TEST(Storm, ProducersAndConsumersDie) { RunStorm("storm", FastParent(), false, KillsWanted(300)); }
+void RunStorms(const char* what, const std::string& parent, bool read_only, uint64_t short_form, uint64_t long_form) {
+  const uint64_t seed = SeedOf(what);
+  uint64_t done = 0;
+  for (uint64_t round = 0; budget.More(done, short_form, long_form) && !testing::Test::HasFailure(); ++round) {
+    done += RunStorm(what, parent, read_only, seed + round, done, short_form, long_form);
+  }
+}
 
-TEST(Storm, OnTheUsualFileSystem) { RunStorm("usual storm", UsualParent(), false, KillsWanted(100)); }
+TEST(Storm, ProducersAndConsumersDie) { RunStorms("storm", FastParent(), false, 300, 5000); }
 
-TEST(Storm, AllReadersAreReadOnly) { RunStorm("read-only storm", FastParent(), true, KillsWanted(300)); }
+TEST(Storm, OnTheUsualFileSystem) { RunStorms("usual storm", UsualParent(), false, 100, 1500); }
+
+TEST(Storm, AllReadersAreReadOnly) { RunStorms("read-only storm", FastParent(), true, 300, 2500); }
 
 // Everybody dies at once, as when a container is killed; then all come again.
 TEST(Storm, EverybodyDies) {
-  const uint32_t rounds = KillsWanted(180) / (kProducers + kVictims);
-  Storm storm(FastParent(), false, FlushedSeed("end of the world"));
-  for (uint32_t round = 0; round < rounds && !HasFailure(); ++round) {
+  Storm storm(FastParent(), false, SeedOf("end of the world"));
+  uint32_t kills = 0;
+  while (budget.More(kills, 180, 1000) && !HasFailure()) {
     std::vector<Child> all;
     for (uint32_t i = 0; i < kProducers; ++i) all.push_back(storm.StartProducer(i));
     ASSERT_TRUE(WaitUntil([&] { return access((storm.path() + "/t").c_str(), F_OK) == 0; }));
@@ -174,13 +230,12 @@ TEST(Storm, EverybodyDies) {
     EXPECT_TRUE(WaitUntil(enough)) << storm.ledger().Describe();
     for (const Child& child : all) child.Signal(SIGKILL);
     for (Child& child : all) EXPECT_EQ(child.Join(), -SIGKILL);
+    kills += kProducers + kVictims;
   }
   std::vector<Child> nobody;
   EndStorm(storm, nobody, nobody);
-  Report(storm, "end of the world", rounds * (kProducers + kVictims));
+  Tell(storm, "end of the world", kills);
 }
-
-TEST(StormSlow, ManyDeaths) { RunStorm("long storm", FastParent(), false, KillsWanted(1500)); }
 
 }  // namespace
 }  // namespace libbus::test
