@@ -335,6 +335,23 @@ absl::StatusOr<DiskStats> FaultyDisk::Cut(uint64_t cut, Leaves leaves, uint64_t 
   return Stats();
 }
 
+absl::Status FaultyDisk::Save(const std::string& path) const {
+  std::ifstream from(backing_ + "/disk", std::ios::binary);
+  std::ofstream to(path, std::ios::binary | std::ios::trunc);
+  std::string piece(1 << 20, '\0');
+  uint64_t size = 0;
+  for (; from.read(piece.data(), static_cast<std::streamsize>(piece.size())); size += piece.size()) {
+    if (piece.find_first_not_of('\0') == std::string::npos) {
+      to.seekp(static_cast<std::streamoff>(piece.size()), std::ios::cur);  // a hole
+    } else {
+      to.write(piece.data(), static_cast<std::streamsize>(piece.size()));
+    }
+  }
+  to.close();
+  if (size == 0 || !to || truncate(path.c_str(), static_cast<off_t>(size)) != 0) return Errno(path);
+  return absl::OkStatus();
+}
+
 uint64_t FaultyDisk::LogNumber() const {
   char line[256] = {};
   const ssize_t got = pread(control_, line, sizeof(line) - 1, 0);

@@ -103,6 +103,8 @@ class FaultyDisk {
   absl::StatusOr<DiskStats> Cut(uint64_t cut, Leaves leaves, uint64_t seed) const;
   // REQUIRES: not mounted. Puts back what was there at the last Record() and forgets what was logged since.
   absl::Status Drop() const { return Control("drop"); }
+  // Copies what is on the disk now to a file, which can be mounted.
+  absl::Status Save(const std::string& path) const;
   // How many requests were logged: what was answered before this was called is among them. In any process, also while
   // others write; a system call.
   uint64_t LogNumber() const;

@@ -24,12 +24,13 @@ namespace libbus::test {
 // How long a proof goes on. The time counts from when this was made.
 class Budget {
  public:
-  Budget() {
+  // `share`: of the time, for one of several cases of a program.
+  explicit Budget(double share = 1) {
     const char* const given = std::getenv("LIBBUS_BUDGET");
     if (given == nullptr) return;
     long_ = true;
     const std::string_view text = given;
-    seconds_ = text == "full" ? std::numeric_limits<double>::infinity() : std::strtod(given, nullptr);
+    seconds_ = text == "full" ? std::numeric_limits<double>::infinity() : share * std::strtod(given, nullptr);
   }
 
   bool long_form() const { return long_; }
