@@ -111,7 +111,7 @@ class DiskWriter : public DiskWorker {
     LIBBUS_ASSIGN_OR_RETURN(Producer producer, topic.NewProducer());
     if (Chance(3)) platform::seam_control.kill_at = platform::seam_control.points + 1 + Below(600);
     for (uint64_t steps = 20 + Below(100); steps > 0 && More() && !pages_.full(); --steps) {
-      const absl::Status status = Step(topic, producer);
+      absl::Status status = Step(topic, producer);
       // Who does not run for a while is revoked: nothing was published.
       if (!status.ok() && !absl::IsAborted(status)) return status;
     }
@@ -159,7 +159,7 @@ class DiskWriter : public DiskWorker {
     uint64_t position = first.offset;
     for (uint32_t i = from; i < pages_.count; ++i) {
       Committed(pages_.entries[i], position, now, durable);
-      position += (24 + pages_.entries[i].size + 7) / 8 * 8;
+      position += (24 + uint64_t{pages_.entries[i].size} + 7) / 8 * 8;
     }
     return absl::OkStatus();
   }
