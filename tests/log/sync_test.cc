@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,6 +24,15 @@ using Sync = test::DurableTopic;
 using test::Child;
 using test::Scratch;
 using test::Shared;
+
+// True if the kernel has put the process to sleep.
+bool IsAsleep(const Child& child) {
+  std::ifstream file("/proc/" + std::to_string(child.pid()) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const size_t name_end = stat.rfind(") ");
+  return name_end != std::string::npos && stat[name_end + 2] == 'S';
+}
 
 TEST_F(Sync, ADurablePublishIsBelowD) {
   auto topic = Open();
@@ -164,6 +174,26 @@ TEST_F(Sync, AReadOnlyProcessWaitsForSomebodyElsesSync) {
   });
   while (!*waiting) std::this_thread::yield();
   ASSERT_TRUE(topic->Sync().ok());
+  EXPECT_EQ(reader.Join(), 0);
+}
+
+// With the bounds off: who sleeps until somebody else has synced is told that it failed.
+TEST_F(Sync, AFailedSyncWakesWhoWaits) {
+  auto topic = Open();
+  auto producer = topic->NewProducer();
+  const auto position = producer->Publish("x");
+  Shared<std::atomic<bool>> waiting;
+  Child reader([&] {
+    alarm(60);
+    seam_control.no_bounds = true;
+    auto mine = OpenReadOnly();
+    *waiting = true;
+    return mine->WaitDurable(*position, absl::InfiniteDuration()).code() == absl::StatusCode::kUnavailable ? 0 : 1;
+  });
+  while (!*waiting || !IsAsleep(reader)) std::this_thread::yield();
+  seam_control.sync_error = EIO;
+  EXPECT_EQ(topic->Sync().code(), absl::StatusCode::kUnavailable);
+  seam_control.sync_error = 0;
   EXPECT_EQ(reader.Join(), 0);
 }
 
