@@ -22,9 +22,11 @@
 // device handles it first (it handles one after the other); discards.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <random>
@@ -47,6 +49,7 @@ constexpr uint64_t kFixedSeed = 1;  // of the first workload
 constexpr uint64_t kShortImages = 10;
 constexpr uint64_t kShortImagesEach = 5;  // of one workload
 constexpr uint64_t kImagesEach = 50;
+constexpr unsigned kWatchdog = 100;  // seconds, for one image: it takes less than one
 
 class DiskPowerTest : public testing::Test {
  protected:
@@ -174,11 +177,13 @@ class DiskPowerTest : public testing::Test {
     }
     const Shared<DiskFindings> findings;
     const int code = Process([&] {
+                       alarm(kWatchdog);
                        DiskCheck check(disk, ledger, image.cut, recovery, *findings);
                        if (before != nullptr) check.Second(*before, again.cut);
                        check.Run(boot, seed);
                        return absl::OkStatus();
                      }).Join();
+    figures_.stuck += code == -SIGALRM ? 1 : 0;
     EXPECT_EQ(code, 0) << "the process that recovers ended; " << which;
     EXPECT_STREQ(findings->messages.data(), "") << which;
     Count(again, *findings);

@@ -20,6 +20,7 @@
 //             read it for what was asked so far, a line of `writes N flushes N failed_writes N failed_flushes N log N
 //             cut N flush N stale N`: `log` is how many requests are in the log, the other three are about the last cut
 //
+// A loop device has no FUA: what must be on the disk when it is answered comes as a write and a flush behind it.
 // Nothing here keeps a cache: what a read gives is what a write that succeeded left.
 #define FUSE_USE_VERSION 34
 
