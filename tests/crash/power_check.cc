@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "libbus/platform/status.h"
@@ -15,73 +16,7 @@ namespace {
 constexpr uint64_t kMessages = 3;
 constexpr int kMostCuts = 3;  // of which each meets the recovery from the one before
 
-Seen See(const RecordView& record) {
-  Seen seen;
-  seen.position = record.position().offset;
-  seen.next = record.next_position().offset;
-  seen.gap = record.kind() == RecordKind::kGap;
-  if (seen.gap) {
-    seen.loss = record.gap().loss();
-    seen.cause = static_cast<uint32_t>(record.gap().cause);
-  } else {
-    seen.payload = std::string(record.text());
-  }
-  return seen;
-}
-
-std::string Text(const Seen& seen) {
-  const std::string what =
-      seen.gap ? fmt::format("gap of cause {}", seen.cause) : fmt::format("record of {} bytes", seen.payload.size());
-  return fmt::format("{} at {}..{}", what, seen.position, seen.next);
-}
-
-// Reads to the end, or as far as one can.
-absl::Status ReadAll(Topic& topic, Reading& reading) {
-  LIBBUS_ASSIGN_OR_RETURN(Consumer consumer, topic.NewConsumer({.to = From::End(), .gaps = Gaps::kAll}));
-  for (;;) {
-    const auto record = consumer.Next(absl::ZeroDuration());
-    if (record.status().code() == absl::StatusCode::kOutOfRange) return absl::OkStatus();
-    LIBBUS_RETURN_IF_ERROR(record.status());
-    reading.push_back(See(*record));
-  }
-}
-
-const Seen* Find(const Reading& reading, uint64_t position) {
-  const auto seen = std::lower_bound(reading.begin(), reading.end(), position,
-                                     [](const Seen& seen, uint64_t position) { return seen.position < position; });
-  return seen != reading.end() && seen->position == position ? &*seen : nullptr;
-}
-
-// True if gaps say that nothing from `from` to `to` is there.
-bool IsGap(const Reading& reading, uint64_t from, uint64_t to) {
-  for (const Seen& seen : reading) {
-    if (seen.gap && seen.position <= from) from = std::max(from, seen.next);
-  }
-  return from >= to;
-}
-
-// Empty: `after` begins with the records of `before`, and where that had gaps, it has gaps; it may tell two of them as
-// one. Else what differs.
-std::string DiffersFromPrefix(const Reading& before, const Reading& after) {
-  auto next = after.begin();
-  for (const Seen& seen : before) {
-    if (seen.gap) {
-      if (!IsGap(after, seen.position, seen.next)) return Text(seen) + " is no gap any more";
-      continue;
-    }
-    next = std::find_if(next, after.end(), [](const Seen& other) { return !other.gap; });
-    if (next == after.end()) return Text(seen) + " is gone";
-    if (*next != seen) return fmt::format("{} was {}", Text(*next), Text(seen));
-    ++next;
-  }
-  return "";
-}
-
-// The first item that differs.
-std::string Difference(const Reading& a, const Reading& b) {
-  const auto [in_a, in_b] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-  return fmt::format("{} was {}", in_b == b.end() ? "nothing" : Text(*in_b), in_a == a.end() ? "nothing" : Text(*in_a));
-}
+uint32_t last_boot = 1 << 20;  // beyond those in which histories begin
 
 }  // namespace
 
@@ -95,21 +30,25 @@ bool CutCheck::Check(const Cut& cut) {
   const Image image = cut.history.Draw(cut.moment, cut.mix, random_);
   ++tally_.drawn;
   if (image.stale == 0 && cut.depth == 0) return false;
+  JudgeImage(cut, image);
   store_.Restore(image);
-  platform::seam_control.boot_id += cut.same_boot ? 0 : 1;
+  boot_ = cut.same_boot ? cut.boot : ++last_boot;
+  platform::seam_control.boot_id = boot_;
   if (image.stale > 0) {
     ++tally_.images;
     tally_.recut += cut.depth > 0 ? 1 : 0;
+    tally_.within += cut.start != nullptr ? 1 : 0;
+    tally_.third += cut.depth == kMostCuts - 1 ? 1 : 0;
   }
   if (const absl::Status status = ReadOnly(cut); !status.ok())
     Wrong(tally_.refused, "refused", "read-only: " + status.ToString());
   const bool again = cut.depth + 1 < kMostCuts && Chance(4);
   if (again) store_.Start();
-  const absl::Status status = RecoverAndGoOn(cut);
+  const absl::Status status = RecoverAndGoOn(cut, image, again);
   if (!status.ok()) Wrong(tally_.refused, "refused", status.ToString());
   if (again) {
     const History history = store_.Stop();
-    if (status.ok()) CutAgain(cut, history);
+    if (status.ok()) CutAgain(cut, image, history);
   }
   return true;
 }
@@ -119,31 +58,37 @@ absl::Status CutCheck::ReadOnly(const Cut& cut) {
   auto topic = bus.OpenTopic("t");
   if (topic.status().code() == absl::StatusCode::kFailedPrecondition) return absl::OkStatus();
   LIBBUS_RETURN_IF_ERROR(topic.status());
-  const absl::Status status = ReadAll(*topic, read_only_);
+  const absl::Status status = ReadAll(*topic, "", read_only_, first_);
   for (const Seen& seen : read_only_) {
-    const auto fact = cut.facts.find(seen.position);
-    if (seen.gap || (fact != cut.facts.end() && fact->second.may)) continue;
+    const auto fact = cut.known.records.find(seen.position);
+    if (seen.gap || (fact != cut.known.records.end() && fact->second.may)) continue;
     Wrong(tally_.phantom, "phantom", "read-only: " + Text(seen));
   }
-  JudgeBatches(cut.facts, read_only_, "read-only");
+  JudgeBatches(cut.known.records, read_only_, "read-only");
   ++tally_.read_only;
   return status.code() == absl::StatusCode::kFailedPrecondition ? absl::OkStatus() : status;
 }
 
 absl::Status CutCheck::OpenAndRead(std::unique_ptr<Writer>& writer, Reading& reading) {
   LIBBUS_ASSIGN_OR_RETURN(writer, Writer::Open(bus_path_, 1));
-  return ReadAll(writer->topic(), reading);
+  return ReadAll(writer->topic(), "", reading, first_);
 }
 
-absl::Status CutCheck::RecoverAndGoOn(const Cut& cut) {
+absl::Status CutCheck::RecoverAndGoOn(const Cut& cut, const Image& image, bool again) {
   std::unique_ptr<Writer> writer;
   LIBBUS_RETURN_IF_ERROR(OpenAndRead(writer, recovered_));
   recovery_end_ = store_.now();
   Judge(cut);
-  LIBBUS_RETURN_IF_ERROR(PublishMore(FactsAfter(cut), *writer));
+  JudgeEpochs(cut, image);
+  LIBBUS_RETURN_IF_ERROR(JudgeFirst(cut.known, writer->topic()));
+  after_ = KnownAfter(cut);
+  LIBBUS_RETURN_IF_ERROR(JudgeCursors(cut.known, writer->topic()));
+  LIBBUS_RETURN_IF_ERROR(again && Chance(2) ? WorkOn(writer) : PublishMore(*writer));
+  for (const Published& record : ledger_.all()) CheckUnused(after_.records, record);
   Reading more;
-  LIBBUS_RETURN_IF_ERROR(ReadAll(writer->topic(), more));
-  CheckNew(more);
+  LIBBUS_RETURN_IF_ERROR(ReadAll(writer->topic(), "", more, first_));
+  CheckNew(more, first_);
+  if (Chance(2)) return absl::OkStatus();
   // Recovery twice is recovery once.
   store_.Kill([&] { writer.reset(); });
   Reading twice;
@@ -158,24 +103,29 @@ void CutCheck::Judge(const Cut& cut) {
   for (const Seen& seen : recovered_) {
     if (seen.gap) continue;
     ++tally_.records;
-    const auto fact = cut.facts.find(seen.position);
-    if (fact == cut.facts.end() || !fact->second.may) {
+    const auto fact = cut.known.records.find(seen.position);
+    if (fact == cut.known.records.end() || !fact->second.may) {
       Wrong(tally_.phantom, "phantom", Text(seen));
     } else if (fact->second.payload != seen.payload) {
       Wrong(tally_.phantom, "phantom", Text(seen) + ": another payload");
       if (fact->second.must) Wrong(tally_.lost, "lost", Text(seen) + ": another payload");
     }
   }
-  for (const auto& [position, fact] : cut.facts) {
+  for (const auto& [position, fact] : cut.known.records) {
+    if (position < first_) continue;
     tally_.durable += fact.must ? 1 : 0;
     const Seen* const seen = Find(recovered_, position);
     if (seen == nullptr || seen->gap) JudgeMissing(position, fact);
   }
-  JudgeBatches(cut.facts, recovered_, "recovered");
-  const std::string read = DiffersFromPrefix(read_only_, recovered_);
+  for (const DurableGap& gap : cut.known.gaps) {
+    if (IsGap(recovered_, std::max(gap.from, first_), gap.to)) continue;
+    Wrong(tally_.changed, "changed", fmt::format("{}..{} was a gap, and durable", gap.from, gap.to));
+  }
+  JudgeBatches(cut.known.records, recovered_, "recovered");
+  const std::string read = DiffersFromPrefix(read_only_, recovered_, first_);
   if (!read.empty()) Wrong(tally_.changed, "changed", "since it was read before the recovery: " + read);
   if (cut.before == nullptr) return;
-  const std::string differs = DiffersFromPrefix(*cut.before, recovered_);
+  const std::string differs = DiffersFromPrefix(*cut.before, recovered_, first_);
   if (!differs.empty()) Wrong(tally_.changed, "changed", "recovered again: " + differs);
 }
 
@@ -187,7 +137,7 @@ void CutCheck::JudgeBatches(const Facts& facts, const Reading& reading, std::str
   };
   std::map<uint64_t, Count> batches;
   for (const auto& [position, fact] : facts) {
-    if (fact.batch == 0) continue;
+    if (fact.batch == 0 || position < first_) continue;
     const Seen* const seen = Find(reading, position);
     Count& count = batches[fact.batch];
     count.position = position;
@@ -216,9 +166,12 @@ void CutCheck::JudgeMissing(uint64_t position, const Fact& fact) {
   Wrong(tally_.silent, "silent", fmt::format("record of {} bytes at {}", fact.payload.size(), position));
 }
 
-Facts CutCheck::FactsAfter(const Cut& cut) const {
-  Facts after = cut.facts;
-  for (auto& [position, fact] : after) {
+Known CutCheck::KnownAfter(const Cut& cut) const {
+  Known after = cut.known;
+  after.first_least = after.first_most = first_;
+  after.epoch = control_.epoch;
+  after.epochs = control_.epochs;
+  for (auto& [position, fact] : after.records) {
     const Seen* const seen = Find(recovered_, position);
     const bool there = seen != nullptr && !seen->gap;
     // A recovery from a power cut leaves nothing that is not durable, and nothing comes back that it had not found.
@@ -231,7 +184,23 @@ Facts CutCheck::FactsAfter(const Cut& cut) const {
 
 // --- going on --------------------------------------------------------------------------------------------------------
 
-absl::Status CutCheck::PublishMore(const Facts& facts, Writer& writer) {
+absl::Status CutCheck::WorkOn(std::unique_ptr<Writer>& writer) {
+  const bool each = writer->topic().options().sync == SyncPolicy::Each();
+  if (Chance(2)) {
+    store_.Kill([&] { writer.reset(); });
+  } else {
+    writer.reset();
+  }
+  {
+    Workload workload(bus_path_, store_, random_, each, ledger_);
+    LIBBUS_RETURN_IF_ERROR(workload.Run(1 + static_cast<int>(random_() % 30)));
+  }
+  ++tally_.went_on;
+  LIBBUS_ASSIGN_OR_RETURN(writer, Writer::Open(bus_path_, 1));
+  return absl::OkStatus();
+}
+
+absl::Status CutCheck::PublishMore(Writer& writer) {
   const bool each = writer.topic().options().sync == SyncPolicy::Each();
   Publisher publisher(store_, ledger_, random_, each);
   Writer::Hand& hand = writer.hands().front();
@@ -245,13 +214,14 @@ absl::Status CutCheck::PublishMore(const Facts& facts, Writer& writer) {
       LIBBUS_RETURN_IF_ERROR(publisher.Publish(hand.producer, Chance(2)));
     }
   }
-  for (const Published& record : ledger_.all()) CheckUnused(facts, record);
   return absl::OkStatus();
 }
 
 void CutCheck::CheckUnused(const Facts& facts, const Published& record) {
   const uint64_t end = record.position + 24 + record.payload.size();
-  for (auto fact = facts.begin(); fact != facts.end() && fact->first < end; ++fact) {
+  auto fact = facts.lower_bound(record.position);
+  if (fact != facts.begin()) --fact;
+  for (; fact != facts.end() && fact->first < end; ++fact) {
     const uint64_t fact_end = fact->first + 24 + fact->second.payload.size();
     if (fact->second.told && fact_end > record.position) {
       Wrong(tally_.reused, "reused",
@@ -260,14 +230,17 @@ void CutCheck::CheckUnused(const Facts& facts, const Published& record) {
   }
 }
 
-void CutCheck::CheckNew(const Reading& reading) {
-  const std::string differs = DiffersFromPrefix(recovered_, reading);
+void CutCheck::CheckNew(const Reading& reading, uint64_t first) {
+  const std::string differs = DiffersFromPrefix(recovered_, reading, first);
   if (!differs.empty()) Wrong(tally_.changed, "changed", "after publishing: " + differs);
-  size_t records = 0;
-  for (size_t i = recovered_.size(); i < reading.size(); ++i) records += reading[i].gap ? 0 : 1;
-  if (records > ledger_.all().size())
-    Wrong(tally_.phantom, "phantom", "more records than were published after the recovery");
+  std::set<uint64_t> published;
+  for (const Published& record : ledger_.all()) published.insert(record.position);
+  for (const Seen& seen : reading) {
+    if (seen.gap || Find(recovered_, seen.position) != nullptr || published.count(seen.position) != 0) continue;
+    Wrong(tally_.phantom, "phantom", "after publishing: " + Text(seen));
+  }
   for (const Published& record : ledger_.all()) {
+    if (record.position < first) continue;
     const Seen* const seen = Find(reading, record.position);
     if (seen == nullptr || seen->payload != record.payload) {
       Wrong(tally_.lost, "lost",
@@ -277,28 +250,31 @@ void CutCheck::CheckNew(const Reading& reading) {
 }
 
 // Cuts while the recovery ran, just when it was over, and behind it.
-void CutCheck::CutAgain(const Cut& cut, const History& history) {
+void CutCheck::CutAgain(const Cut& cut, const Image& image, const History& history) {
   const auto within = [&](Moment from, Moment to) { return from + random_() % (to - from + 1); };
-  CutOnceMore(cut, history, within(0, recovery_end_), false);
-  CutOnceMore(cut, history, Chance(2) ? recovery_end_ : within(recovery_end_, history.now()), false);
-  if (Chance(2)) CutOnceMore(cut, history, within(0, history.now()), true);
+  CutOnceMore(cut, image, history, within(0, recovery_end_), false);
+  CutOnceMore(cut, image, history, Chance(2) ? recovery_end_ : within(recovery_end_, history.now()), false);
+  if (Chance(2)) CutOnceMore(cut, image, history, within(0, history.now()), true);
 }
 
-void CutCheck::CutOnceMore(const Cut& cut, const History& history, Moment moment, bool same_boot) {
+void CutCheck::CutOnceMore(const Cut& cut, const Image& image, const History& history, Moment moment, bool same_boot) {
   const bool recovered = moment >= recovery_end_;
-  Facts facts = recovered ? FactsAfter(cut) : cut.facts;
-  ledger_.AddTo(facts, moment);
+  Known known = recovered ? after_ : cut.known;
+  // That was not known then.
+  if (recovered) ledger_.AddTo(known, moment);
   Mix mix = same_boot ? Mix::kNew : static_cast<Mix>(random_() % kMixes);
   if (moment == recovery_end_ && !same_boot) mix = Chance(2) ? Mix::kOld : Mix::kNew;
   CutCheck check(bus_path_, store_, random_, tally_);
   check.Check({.history = history,
+               .boot = boot_,
                .moment = moment,
                .mix = mix,
                .same_boot = same_boot,
-               .facts = facts,
+               .known = known,
                .before = recovered && !cut.same_boot ? &recovered_ : cut.before,
                .where = where_ + ";",
-               .depth = cut.depth + 1});
+               .depth = cut.depth + 1,
+               .start = recovered ? nullptr : &image});
 }
 
 }  // namespace libbus::test

@@ -6,10 +6,13 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "libbus/format/layout.h"
 #include "tests/crash/power_store.h"
 
 namespace libbus::test {
@@ -34,6 +37,40 @@ struct Fact {
   uint64_t batch = 0;  // as in Published: all of it is read, or nothing
 };
 using Facts = std::map<uint64_t, Fact>;  // by position
+
+using CursorPosition = std::optional<uint64_t>;  // nothing: there is no such cursor
+
+// A cursor was put somewhere.
+struct Put {
+  CursorPosition position;
+  Moment began = 0;
+  Moment durable = kNever;  // somebody was told that no power loss takes it back
+};
+
+// The beginning of the log was moved, to `first`.
+struct Trimmed {
+  uint64_t first = 0;
+  Moment began = 0;
+  Moment durable = kNever;
+};
+
+// From there to there nothing was lost or kept, and who reads what is durable was told so.
+struct DurableGap {
+  uint64_t from = 0;
+  uint64_t to = 0;
+  Moment moment = 0;
+};
+
+// Everything that is known after a cut.
+struct Known {
+  Facts records;
+  std::map<std::string, std::vector<CursorPosition>> cursors;  // where each may stand
+  uint64_t first_least = format::kSegmentHeaderSize;           // where the log may begin: not before, ...
+  uint64_t first_most = format::kSegmentHeaderSize;            // ... and not behind
+  std::vector<DurableGap> gaps;
+  uint32_t epoch = 1;
+  std::vector<format::EpochEntry> epochs;  // as listed by the last recovery that was over
+};
 
 class Ledger {
  public:
@@ -72,18 +109,56 @@ class Ledger {
     }
   }
 
+  void DurableGapAt(uint64_t from, uint64_t to, Moment now) { gaps_.push_back({from, to, now}); }
+
+  // Where it stands at the start. Then: it is about to be put elsewhere; and that can no longer be taken back.
+  void CursorStands(const std::string& name, CursorPosition position) { cursors_[name] = {{position, 0, 0}}; }
+  void PutCursor(const std::string& name, CursorPosition position, Moment began) {
+    cursors_.at(name).push_back({position, began, kNever});
+  }
+  // It was not put there after all, but somewhere else; or nowhere.
+  void CorrectCursor(const std::string& name, uint64_t position) { cursors_.at(name).back().position = position; }
+  void CursorStayed(const std::string& name) { cursors_.at(name).pop_back(); }
+  void CursorSettled(const std::string& name, Moment now) {
+    Put& last = cursors_.at(name).back();
+    last.durable = std::min(last.durable, now);
+  }
+  CursorPosition CursorAt(const std::string& name) const { return cursors_.at(name).back().position; }
+
+  void Trim(uint64_t first, Moment began, Moment durable) { trims_.push_back({first, began, durable}); }
+
   const std::deque<Published>& all() const { return all_; }
 
   // Adds what a cut at `moment` leaves of it.
-  void AddTo(Facts& facts, Moment moment) const {
+  void AddTo(Known& known, Moment moment) const {
     for (const Published& record : all_) {
       if (record.committed == kNever || record.began > moment) continue;
-      facts[record.position] = {record.payload, true, record.committed <= moment, record.durable <= moment,
-                                record.batch};
+      known.records[record.position] = {record.payload, true, record.committed <= moment, record.durable <= moment,
+                                        record.batch};
+    }
+    for (const auto& [name, puts] : cursors_) known.cursors[name] = Positions(puts, moment);
+    for (const Trimmed& trimmed : trims_) {
+      if (trimmed.durable <= moment) known.first_least = std::max(known.first_least, trimmed.first);
+      if (trimmed.began <= moment) known.first_most = std::max(known.first_most, trimmed.first);
+    }
+    for (const DurableGap& gap : gaps_) {
+      if (gap.moment <= moment) known.gaps.push_back(gap);
     }
   }
 
  private:
+  static std::vector<CursorPosition> Positions(const std::vector<Put>& puts, Moment moment) {
+    std::vector<CursorPosition> positions;
+    for (const Put& put : puts) {
+      if (put.durable <= moment) positions.clear();
+      if (put.began <= moment) positions.push_back(put.position);
+    }
+    return positions;
+  }
+
+  std::map<std::string, std::vector<Put>> cursors_;
+  std::vector<Trimmed> trims_;
+  std::vector<DurableGap> gaps_;
   std::deque<Published> all_;           // payloads stay where they are: they are published from here
   std::map<uint64_t, size_t> numbers_;  // by position
   std::map<uint64_t, Moment> seen_;     // by position: when it was handed out as durable

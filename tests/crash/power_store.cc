@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 
 namespace libbus::test {
@@ -38,7 +39,32 @@ size_t CountUpTo(const Versions& versions, Moment moment, MomentOf moment_of) {
   return static_cast<size_t>(behind - versions.begin());
 }
 
+constexpr uint64_t kPage = 4096;
+
+// Of files that are large and used here and there, as the control file: looking at all of it each time would take most
+// of the time. (What is missed there is seen at the next sync at the latest, which is soon enough.)
+std::vector<bool> UnusedPages(const Content& content) {
+  constexpr uint64_t kLarge = 16 * kPage;
+  std::vector<bool> unused;
+  if (content.size() < kLarge) return unused;
+  for (uint64_t page = 0; page < content.size(); page += kPage) {
+    const auto begin = content.begin() + static_cast<std::ptrdiff_t>(page);
+    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(kPage, content.size() - page));
+    unused.push_back(std::all_of(begin, end, [](std::byte b) { return b == std::byte{0}; }));
+  }
+  return unused;
+}
+
 }  // namespace
+
+const Image::File* Image::Find(const std::string& name) const {
+  const auto named = names.find(name);
+  if (named == names.end()) return nullptr;
+  for (const File& file : files) {
+    if (file.file->inode() == named->second) return &file;
+  }
+  return nullptr;
+}
 
 // --- KeptFile --------------------------------------------------------------------------------------------------------
 
@@ -92,6 +118,7 @@ void History::Begin(std::vector<std::shared_ptr<KeptFile>> files, std::map<std::
     FileHistory& history = files_[file->inode()];
     history.first.assign(file->data(), file->data() + file->size());
     history.last = history.first;
+    history.unused = UnusedPages(history.first);
     history.file = std::move(file);
   }
 }
@@ -102,31 +129,38 @@ void History::Add(std::shared_ptr<KeptFile> file) {
   history.file = std::move(file);
 }
 
-void History::Look() {
+void History::Look(bool all) {
   ++now_;
-  for (auto& [inode, file] : files_) LookAt(file, now_);
+  for (auto& [inode, file] : files_) LookAt(file, now_, all);
 }
 
-void History::LookAt(FileHistory& history, Moment now) {
+void History::LookAt(FileHistory& history, Moment now, bool all) {
   const KeptFile& file = *history.file;
   if (file.size() != history.last.size()) {
     history.sizes.emplace_back(now, file.size());
     history.last.resize(file.size());
   }
-  constexpr uint64_t kPage = 4096;
-  for (uint64_t page = 0; page < file.size(); page += kPage) {
-    const uint64_t page_end = std::min(page + kPage, file.size());
-    if (std::memcmp(file.data() + page, history.last.data() + page, page_end - page) == 0) continue;
-    for (uint64_t at = page; at < page_end; at += kSector) {
-      const uint64_t size = std::min<uint64_t>(kSector, page_end - at);
-      // Read once: what is kept as the last version is what was stored.
-      Version version = {now, {}};
-      std::memcpy(version.bytes.data(), file.data() + at, size);
-      if (std::memcmp(version.bytes.data(), history.last.data() + at, size) == 0) continue;
-      std::memcpy(history.last.data() + at, version.bytes.data(), size);
-      history.sectors[at / kSector].push_back(version);
-    }
+  for (uint64_t page = 0; page * kPage < file.size(); ++page) {
+    const bool unused = page < history.unused.size() && history.unused[page];
+    if (unused && !all) continue;
+    if (LookAtPage(history, now, page * kPage) && unused) history.unused[page] = false;
   }
+}
+
+bool History::LookAtPage(FileHistory& history, Moment now, uint64_t page) {
+  const KeptFile& file = *history.file;
+  const uint64_t page_end = std::min(page + kPage, file.size());
+  if (std::memcmp(file.data() + page, history.last.data() + page, page_end - page) == 0) return false;
+  for (uint64_t at = page; at < page_end; at += kSector) {
+    const uint64_t size = std::min<uint64_t>(kSector, page_end - at);
+    // Read once: what is kept as the last version is what was stored.
+    Version version = {now, {}};
+    std::memcpy(version.bytes.data(), file.data() + at, size);
+    if (std::memcmp(version.bytes.data(), history.last.data() + at, size) == 0) continue;
+    std::memcpy(history.last.data() + at, version.bytes.data(), size);
+    history.sectors[at / kSector].push_back(version);
+  }
+  return true;
 }
 
 void History::Synced(ino_t inode, Moment began) {
@@ -136,13 +170,13 @@ void History::Synced(ino_t inode, Moment began) {
   sync_ends_.push_back(now_);
 }
 
-void History::DirectorySynced(Moment began) {
-  directory_syncs_.push_back({began, now_});
+void History::DirectorySynced(ino_t directory, Moment began) {
+  directory_syncs_[directory].push_back({began, now_});
   sync_ends_.push_back(now_);
 }
 
-void History::Named(std::vector<std::pair<std::string, ino_t>> names) {
-  name_changes_.push_back({now_, std::move(names)});
+void History::Named(ino_t directory, std::vector<std::pair<std::string, ino_t>> names) {
+  name_changes_.push_back({now_, directory, std::move(names)});
 }
 
 ino_t History::InodeOf(const std::string& name) const {
@@ -224,11 +258,12 @@ void History::Choose(std::vector<Part>& parts, Mix mix, Random& random) {
 
 std::map<std::string, ino_t> History::DrawNames(Moment moment, Mix mix, Random& random) const {
   std::map<std::string, ino_t> names = first_names_;
-  const Moment since = DurableSince(directory_syncs_, moment);
+  std::map<ino_t, Moment> since;
+  for (const auto& [directory, syncs] : directory_syncs_) since[directory] = DurableSince(syncs, moment);
   for (const NameChange& change : name_changes_) {
     if (change.moment > moment) break;
     const bool there = mix == Mix::kNew || (mix != Mix::kOld && Coin(random));
-    if (change.moment > since && !there) continue;
+    if (change.moment > since[change.directory] && !there) continue;
     for (const auto& [name, inode] : change.names) {
       if (inode == 0) {
         names.erase(name);
@@ -261,24 +296,32 @@ Image History::Draw(Moment moment, Mix mix, Random& random) const {
   Choose(parts, mix, random);
   Image image;
   image.names = DrawNames(moment, mix, random);
+  if (mix != Mix::kNew) image.stale = image.names != DrawNames(moment, Mix::kNew, random) ? 1 : 0;
+  std::set<ino_t> named;
+  for (const auto& [name, inode] : image.names) named.insert(inode);
   for (size_t begin = 0, end = 0; begin < parts.size(); begin = end) {
-    while (end < parts.size() && parts[end].file == parts[begin].file) {
-      image.stale += parts[end].chosen < parts[end].newest ? 1 : 0;
+    const FileHistory& file = *parts[begin].file;
+    const bool counts = named.count(file.file->inode()) != 0;  // what has no name is gone
+    while (end < parts.size() && parts[end].file == &file) {
+      image.stale += counts && parts[end].chosen < parts[end].newest ? 1 : 0;
       ++end;
     }
-    const FileHistory& file = *parts[begin].file;
-    image.files.push_back({file.file, Build(file, &parts[begin], &parts[begin] + (end - begin))});
+    if (counts) image.files.push_back({file.file, Build(file, &parts[begin], &parts[begin] + (end - begin))});
   }
   return image;
 }
 
 // --- PowerStore ------------------------------------------------------------------------------------------------------
 
-PowerStore::PowerStore(std::string directory, std::string stash)
+PowerStore::PowerStore(std::string directory, std::string stash, const std::vector<std::string>& below)
     : directory_(std::move(directory)), stash_(std::move(stash)) {
-  struct stat info = {};
-  Require(stat(directory_.c_str(), &info) == 0, directory_);
-  directory_inode_ = info.st_ino;
+  const auto add = [&](const std::string& path, const std::string& prefix) {
+    struct stat info = {};
+    Require(stat(path.c_str(), &info) == 0, path);
+    prefixes_[info.st_ino] = prefix;
+  };
+  add(directory_, "");
+  for (const std::string& name : below) add(directory_ + "/" + name, name + "/");
   platform::seam_control.watcher = this;
 }
 
@@ -297,10 +340,12 @@ std::shared_ptr<KeptFile> PowerStore::Keep(int fd) {
 
 std::map<std::string, ino_t> PowerStore::ListNames() const {
   std::map<std::string, ino_t> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(directory_.c_str()), closedir);
-  Require(dir != nullptr, directory_);
-  while (const dirent* const entry = readdir(dir.get())) {
-    if (entry->d_type == DT_REG) names[entry->d_name] = entry->d_ino;
+  for (const auto& [inode, prefix] : prefixes_) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir((directory_ + "/" + prefix).c_str()), closedir);
+    Require(dir != nullptr, directory_ + "/" + prefix);
+    while (const dirent* const entry = readdir(dir.get())) {
+      if (entry->d_type == DT_REG) names[prefix + entry->d_name] = entry->d_ino;
+    }
   }
   return names;
 }
@@ -328,13 +373,13 @@ void PowerStore::Start() {
 }
 
 History PowerStore::Stop() {
-  history_.Look();
+  history_.Look(true);
   recording_ = false;
   return std::exchange(history_, History());
 }
 
 Image PowerStore::Snapshot() {
-  if (recording_) history_.Look();
+  if (recording_) history_.Look(true);
   Image image;
   image.names = ListNames();
   image.files.reserve(image.names.size());
@@ -391,7 +436,7 @@ void PowerStore::AtSleep() { Call(at_sleep); }
 
 void PowerStore::BeforeSync(int fd) {
   if (!recording_) return;
-  history_.Look();
+  history_.Look(true);
   running_[std::this_thread::get_id()] = {StatusOfFd(fd).st_ino, history_.now()};
   Call(during_sync);
 }
@@ -401,8 +446,8 @@ void PowerStore::AfterSync(int /*fd*/, int error) {
   const auto [inode, began] = running_.at(std::this_thread::get_id());
   history_.Tick();
   if (error != 0) return;
-  if (inode == directory_inode_) {
-    history_.DirectorySynced(began);
+  if (prefixes_.count(inode) != 0) {
+    history_.DirectorySynced(inode, began);
   } else {
     history_.Synced(inode, began);
   }
@@ -414,30 +459,41 @@ void PowerStore::AfterAllocate(int fd, int error) {
   if (!history_.Knows(file->inode())) history_.Add(file);
 }
 
-bool PowerStore::IsOurs(int dir) const { return StatusOfFd(dir).st_ino == directory_inode_; }
+void PowerStore::AfterWrite(int fd) {
+  if (!recording_) return;
+  if (const auto file = kept_[StatusOfFd(fd).st_ino].lock()) file->Measure();
+}
+
+const std::string* PowerStore::PrefixOf(int dir) const {
+  const auto prefix = prefixes_.find(StatusOfFd(dir).st_ino);
+  return prefix == prefixes_.end() ? nullptr : &prefix->second;
+}
 
 void PowerStore::AfterLink(const char* from, int to_dir, const char* to_name, int error) {
-  if (!recording_ || error != 0 || !IsOurs(to_dir)) return;
+  const std::string* const prefix = recording_ && error == 0 ? PrefixOf(to_dir) : nullptr;
+  if (prefix == nullptr) return;
   const int fd = open(from, O_RDWR | O_CLOEXEC);
   Require(fd >= 0, from);
   const std::shared_ptr<KeptFile> file = Keep(fd);
   close(fd);
   if (!history_.Knows(file->inode())) history_.Add(file);
   history_.Tick();
-  history_.Named({{to_name, file->inode()}});
+  history_.Named(StatusOfFd(to_dir).st_ino, {{*prefix + to_name, file->inode()}});
 }
 
 void PowerStore::AfterRename(int dir, const char* from, const char* to, int error) {
-  if (!recording_ || error != 0 || !IsOurs(dir)) return;
-  const ino_t inode = history_.InodeOf(from);
+  const std::string* const prefix = recording_ && error == 0 ? PrefixOf(dir) : nullptr;
+  if (prefix == nullptr) return;
+  const ino_t inode = history_.InodeOf(*prefix + from);
   history_.Tick();
-  history_.Named({{from, 0}, {to, inode}});
+  history_.Named(StatusOfFd(dir).st_ino, {{*prefix + from, 0}, {*prefix + to, inode}});
 }
 
 void PowerStore::AfterUnlink(int dir, const char* name, int error) {
-  if (!recording_ || error != 0 || !IsOurs(dir)) return;
+  const std::string* const prefix = recording_ && error == 0 ? PrefixOf(dir) : nullptr;
+  if (prefix == nullptr) return;
   history_.Tick();
-  history_.Named({{name, 0}});
+  history_.Named(StatusOfFd(dir).st_ino, {{*prefix + name, 0}});
 }
 
 }  // namespace libbus::test

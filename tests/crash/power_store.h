@@ -7,8 +7,11 @@
 // for the size of each file and for each name in the directory. An image is put in place into the very same inodes,
 // because the library tells a file from its copy by the inode.
 //
-// Stricter than a real disk in one thing only: a name may become durable before what was linked earlier. Not modelled:
-// sectors torn inside, and syncs that fail.
+// A version may be of the middle of a store of many words, so a sector may be torn inside at such a place; but a sector
+// is never half one version and half another. Stricter than the file systems of today in one thing: of the names in a
+// directory that were not synced, each may be durable on its own, also one that was linked after another that is not.
+// Nothing promises their order, and what relies on it would break where there is no journal. Not modelled: syncs that
+// fail, and what the disk has confirmed and loses.
 #ifndef LIBBUS_TESTS_CRASH_POWER_STORE_H_
 #define LIBBUS_TESTS_CRASH_POWER_STORE_H_
 
@@ -73,7 +76,10 @@ struct Image {
   };
   std::vector<File> files;
   std::map<std::string, ino_t> names;
-  uint64_t stale = 0;  // sectors (and sizes) that are older than what was there at the cut
+  uint64_t stale = 0;  // sectors, sizes and names that are older than what was there at the cut
+
+  // The file with this name; null if there is none.
+  const File* Find(const std::string& name) const;
 };
 
 // How the versions of an image are drawn.
@@ -98,15 +104,15 @@ class History {
 
   Moment now() const { return now_; }
   Moment Tick() { return ++now_; }
-  // Adds what changed since the last look.
-  void Look();
+  // Adds what changed since the last look. `all`: also on pages that nobody has used so far.
+  void Look(bool all = false);
   void Add(std::shared_ptr<KeptFile> file);
   bool Knows(ino_t inode) const { return files_.count(inode) != 0; }
   // The file was synced, from `began` until now.
   void Synced(ino_t inode, Moment began);
-  void DirectorySynced(Moment began);
-  // Names that changed at once; inode 0: the name is gone.
-  void Named(std::vector<std::pair<std::string, ino_t>> names);
+  void DirectorySynced(ino_t directory, Moment began);
+  // Names in a directory that changed at once; inode 0: the name is gone.
+  void Named(ino_t directory, std::vector<std::pair<std::string, ino_t>> names);
   ino_t InodeOf(const std::string& name) const;
 
   // What may be on the disk after a cut at `moment`.
@@ -128,12 +134,14 @@ class History {
     Moment born = 0;
     Content first;                                     // at the start; nothing if it was made later
     Content last;                                      // when it was looked at last
+    std::vector<bool> unused;                          // pages of zeros of a large file
     std::map<uint64_t, std::vector<Version>> sectors;  // what changed, by number
     std::vector<std::pair<Moment, uint64_t>> sizes;
     std::vector<Sync> syncs;
   };
   struct NameChange {
     Moment moment;
+    ino_t directory;
     std::vector<std::pair<std::string, ino_t>> names;
   };
   // A sector, or the size, of a file, and which version of it is taken. 0: as at the start; n: the n-th change.
@@ -148,7 +156,8 @@ class History {
     Moment MomentOf(size_t version) const;
   };
 
-  static void LookAt(FileHistory& file, Moment now);
+  static void LookAt(FileHistory& file, Moment now, bool all);
+  static bool LookAtPage(FileHistory& file, Moment now, uint64_t page);
   static Moment DurableSince(const std::vector<Sync>& syncs, Moment moment);
   static void AddParts(const FileHistory& file, Moment moment, std::vector<Part>& parts);
   static void Choose(std::vector<Part>& parts, Mix mix, Random& random);
@@ -160,16 +169,16 @@ class History {
   std::map<ino_t, FileHistory> files_;
   std::map<std::string, ino_t> first_names_;
   std::vector<NameChange> name_changes_;
-  std::vector<Sync> directory_syncs_;
+  std::map<ino_t, std::vector<Sync>> directory_syncs_;
   std::vector<Moment> sync_ends_;
 };
 
-// Watches the files of the topic at `directory` through the seam. One at a time in a process; of several threads one
-// runs at a time.
+// Watches the files of the topic at `directory`, and those in directories below it, through the seam. Names of those
+// are given with their directory: "cursors/c". One at a time in a process; of several threads one runs at a time.
 class PowerStore final : public platform::SeamWatcher {
  public:
   // `stash` is an empty directory on the same file system.
-  PowerStore(std::string directory, std::string stash);
+  PowerStore(std::string directory, std::string stash, const std::vector<std::string>& below = {});
   ~PowerStore() override;
   PowerStore(const PowerStore&) = delete;
   PowerStore& operator=(const PowerStore&) = delete;
@@ -200,11 +209,13 @@ class PowerStore final : public platform::SeamWatcher {
   void BeforeSync(int fd) override;
   void AfterSync(int fd, int error) override;
   void AfterAllocate(int fd, int error) override;
+  void AfterWrite(int fd) override;
   void AfterLink(const char* from, int to_dir, const char* to_name, int error) override;
   void AfterRename(int dir, const char* from, const char* to, int error) override;
   void AfterUnlink(int dir, const char* name, int error) override;
 
-  bool IsOurs(int dir) const;
+  // Null: it is none of ours.
+  const std::string* PrefixOf(int dir) const;
   std::shared_ptr<KeptFile> Keep(int fd);
   std::shared_ptr<KeptFile> KeepNamed(const std::string& name, ino_t inode);
   std::map<std::string, ino_t> ListNames() const;
@@ -212,7 +223,7 @@ class PowerStore final : public platform::SeamWatcher {
 
   const std::string directory_;
   const std::string stash_;
-  ino_t directory_inode_ = 0;
+  std::map<ino_t, std::string> prefixes_;  // of names, by the inode of their directory
   bool recording_ = false;
   std::map<ino_t, std::weak_ptr<KeptFile>> kept_;
   uint64_t stashed_ = 0;

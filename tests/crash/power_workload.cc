@@ -110,8 +110,117 @@ absl::Status Publisher::Follow(Consumer& follower) {
     const auto record = follower.Next(absl::ZeroDuration());
     if (record.status().code() == absl::StatusCode::kDeadlineExceeded) return absl::OkStatus();
     LIBBUS_RETURN_IF_ERROR(record.status());
-    if (record->kind() == RecordKind::kData) ledger_.DurableAt(record->position().offset, store_.now());
+    if (record->kind() == RecordKind::kData) {
+      ledger_.DurableAt(record->position().offset, store_.now());
+    } else if (record->gap().cause != GapCause::kEvicted) {
+      ledger_.DurableGapAt(record->gap().from.offset, record->gap().to.offset, store_.now());
+    }
   }
+}
+
+absl::Status Publisher::Trim(Topic& topic) {
+  const uint64_t durable = topic.durable().offset;
+  const uint64_t before = durable - std::min<uint64_t>(durable, random_() % 5000);
+  const Moment began = store_.now();
+  const auto trimmed = topic.Trim(From::At(Position{before}));
+  // The other one syncs, and does not get on with it.
+  if (absl::IsDeadlineExceeded(trimmed.status())) return absl::OkStatus();
+  LIBBUS_RETURN_IF_ERROR(trimmed.status());
+  ledger_.Trim(trimmed->first.offset, began, store_.now());
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::Maintain(Topic& topic) {
+  const Moment began = store_.now();
+  LIBBUS_RETURN_IF_ERROR(topic.Maintain());
+  if (topic.options().retain_bytes.value_or(0) == 0) return absl::OkStatus();
+  // It does not tell what it deleted. What is seen now may be the other one's, which is still at it.
+  LIBBUS_ASSIGN_OR_RETURN(const TrimReport now, topic.Trim(From::At(Position{0}), {.dry_run = true}));
+  ledger_.Trim(now.first.offset, began, kNever);
+  return absl::OkStatus();
+}
+
+// --- CursorUser ------------------------------------------------------------------------------------------------------
+
+absl::Status CursorUser::Begin(const std::string& bus_path) {
+  LIBBUS_ASSIGN_OR_RETURN(Bus bus, Bus::Open(bus_path, {.read_only = true, .background = false}));
+  LIBBUS_ASSIGN_OR_RETURN(Topic topic, bus.OpenTopic("t"));
+  LIBBUS_ASSIGN_OR_RETURN(const auto cursors, topic.ListCursors());
+  for (const char* const name : kCursors) ledger_.CursorStands(name, std::nullopt);
+  for (const CursorInfo& cursor : cursors) {
+    LIBBUS_RETURN_IF_ERROR(cursor.problem);
+    ledger_.CursorStands(cursor.name, cursor.position.offset);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CursorUser::Step(const std::string& name, Writer& writer) {
+  switch (random_() % 16) {
+    case 0:
+    case 1:
+      writer.cursor().reset();
+      return absl::OkStatus();
+    case 2:
+      return Move(name, writer);
+    case 3:
+      return random_() % 4 == 0 ? Remove(name, writer) : absl::OkStatus();
+    default:
+      return writer.cursor() ? Commit(name, writer) : Take(name, writer);
+  }
+}
+
+absl::Status CursorUser::Take(const std::string& name, Writer& writer) {
+  writer.durable_commits = random_() % 3 == 0;
+  const Moment began = store_.now();
+  LIBBUS_ASSIGN_OR_RETURN(
+      writer.cursor(),
+      writer.topic().NewConsumer({.gaps = Gaps::kAll, .cursor = name, .durable_commits = writer.durable_commits}));
+  if (!ledger_.CursorAt(name)) ledger_.PutCursor(name, writer.cursor()->position().offset, began);
+  ledger_.CursorSettled(name, store_.now());
+  return absl::OkStatus();
+}
+
+absl::Status CursorUser::Commit(const std::string& name, Writer& writer) {
+  for (uint64_t i = random_() % 30; i > 0; --i) {
+    const auto record = writer.cursor()->Next(absl::ZeroDuration());
+    if (absl::IsDeadlineExceeded(record.status())) break;
+    LIBBUS_RETURN_IF_ERROR(record.status());
+  }
+  ledger_.PutCursor(name, writer.cursor()->position().offset, store_.now());
+  LIBBUS_RETURN_IF_ERROR(writer.cursor()->Commit());
+  if (writer.durable_commits) ledger_.CursorSettled(name, store_.now());
+  return absl::OkStatus();
+}
+
+absl::Status CursorUser::Move(const std::string& name, Writer& writer) {
+  writer.cursor().reset();
+  if (!ledger_.CursorAt(name)) return absl::OkStatus();
+  const Moment began = store_.now();
+  LIBBUS_ASSIGN_OR_RETURN(const Consumer at, writer.topic().NewConsumer({.from = From::Last(random_() % 30)}));
+  ledger_.PutCursor(name, at.position().offset, began);
+  const absl::Status moved = writer.topic().SeekCursor(name, From::At(at.position()));
+  // Deleted meanwhile: it stands where it stood.
+  if (absl::IsOutOfRange(moved)) {
+    ledger_.CursorStayed(name);
+    return absl::OkStatus();
+  }
+  LIBBUS_RETURN_IF_ERROR(moved);
+  ledger_.CursorSettled(name, store_.now());
+  // What stood there was perhaps deleted meanwhile: then it stands at the beginning.
+  LIBBUS_ASSIGN_OR_RETURN(const auto cursors, writer.topic().ListCursors());
+  for (const CursorInfo& cursor : cursors) {
+    if (cursor.name == name) ledger_.CorrectCursor(name, cursor.position.offset);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CursorUser::Remove(const std::string& name, Writer& writer) {
+  writer.cursor().reset();
+  if (!ledger_.CursorAt(name)) return absl::OkStatus();
+  ledger_.PutCursor(name, std::nullopt, store_.now());
+  LIBBUS_RETURN_IF_ERROR(writer.topic().RemoveCursor(name));
+  ledger_.CursorSettled(name, store_.now());
+  return absl::OkStatus();
 }
 
 absl::Status Publisher::Sync(Topic& topic) {
@@ -123,12 +232,14 @@ absl::Status Publisher::Sync(Topic& topic) {
 
 // --- Workload --------------------------------------------------------------------------------------------------------
 
-Workload::Workload(std::string bus_path, PowerStore& store, Random& random, bool each)
+Workload::Workload(std::string bus_path, PowerStore& store, Random& random, bool each, Ledger& ledger)
     : bus_path_(std::move(bus_path)),
       store_(store),
       random_(random),
       seldom_(1 + random() % 6),
-      publisher_(store, ledger_, random, each) {
+      ledger_(ledger),
+      publisher_(store, ledger, random, each),
+      cursor_user_(store, ledger, random) {
   store_.during_sync = [this] { MaybeYield(2); };
   store_.at_point = [this] { MaybeYield(30); };
   store_.at_look = [this] { MaybeYield(300); };
@@ -149,6 +260,7 @@ void Workload::MaybeYield(uint64_t of) {
 
 absl::Status Workload::Run(int steps) {
   LIBBUS_RETURN_IF_ERROR(OpenAll());
+  LIBBUS_RETURN_IF_ERROR(cursor_user_.Begin(bus_path_));
   while (steps > 0) {
     const int some = std::min(steps, 1 + static_cast<int>(random_() % 60));
     LIBBUS_RETURN_IF_ERROR(Phase(some));
@@ -175,15 +287,16 @@ absl::Status Workload::Play(size_t as, int steps) {
   turns_->Join(as);
   absl::Status status;
   for (int i = 0; i < steps && status.ok(); ++i) {
-    status = Step(*writers_[as]);
+    status = Step(as);
     MaybeYield(2);
   }
   turns_->Leave(as);
   return status;
 }
 
-absl::Status Workload::Step(Writer& writer) {
-  switch (random_() % 16) {
+absl::Status Workload::Step(size_t as) {
+  Writer& writer = *writers_[as];
+  switch (random_() % 20) {
     case 0:
       return Chance(seldom_) ? publisher_.Sync(writer.topic()) : absl::OkStatus();
     case 1:
@@ -194,7 +307,13 @@ absl::Status Workload::Step(Writer& writer) {
     case 3:
       return publisher_.Follow(writer.follower());
     case 4:
-      return writer.topic().Maintain();
+      return publisher_.Maintain(writer.topic());
+    case 5:
+    case 6:
+    case 7:
+      return cursor_user_.Step(kCursors[as], writer);
+    case 8:
+      return publisher_.Trim(writer.topic());
     default:
       if (writer.hands().empty()) return absl::OkStatus();
       return StepOfHand(writer, writer.hands()[random_() % writer.hands().size()]);
@@ -235,7 +354,11 @@ absl::Status Workload::WaitForOne(Topic& topic) {
   if (all.empty()) return absl::OkStatus();
   const size_t number = all.size() - 1 - random_() % std::min<size_t>(all.size(), 8);
   if (all[number].committed == kNever) return absl::OkStatus();
-  LIBBUS_RETURN_IF_ERROR(topic.WaitDurable(Position{all[number].position}, absl::InfiniteDuration()));
+  const Position position{all[number].position};
+  const absl::Status waited = topic.WaitDurable(position, absl::InfiniteDuration());
+  // Deleted by now: what is deleted was durable.
+  if (absl::IsOutOfRange(waited) && position < topic.durable()) return absl::OkStatus();
+  LIBBUS_RETURN_IF_ERROR(waited);
   ledger_.Durable(number, store_.now());
   return absl::OkStatus();
 }

@@ -32,6 +32,7 @@ class SeamWatcher {
   virtual void BeforeSync(int /*fd*/) {}
   virtual void AfterSync(int /*fd*/, int /*error*/) {}
   virtual void AfterAllocate(int /*fd*/, int /*error*/) {}
+  virtual void AfterWrite(int /*fd*/) {}  // or a change of the size
   virtual void AfterLink(const char* /*from*/, int /*to_dir*/, const char* /*to_name*/, int /*error*/) {}
   virtual void AfterRename(int /*dir*/, const char* /*from*/, const char* /*to*/, int /*error*/) {}
   virtual void AfterUnlink(int /*dir*/, const char* /*name*/, int /*error*/) {}
@@ -172,12 +173,13 @@ struct Seam : RealSeam {
   static int Write(int fd, uint64_t offset, const void* from, size_t size) {
     SeamPoint();
     if (seam_control.write_error != 0) return seam_control.write_error;
-    if (!seam_control.tear_writes) return RealSeam::Write(fd, offset, from, size);
+    if (!seam_control.tear_writes) return Written(fd, RealSeam::Write(fd, offset, from, size));
     // In two halves, so that a death finds one written.
-    const int error = RealSeam::Write(fd, offset, from, size / 2);
+    const int error = Written(fd, RealSeam::Write(fd, offset, from, size / 2));
     if (error != 0) return error;
     SeamPoint();
-    return RealSeam::Write(fd, offset + size / 2, static_cast<const char*>(from) + size / 2, size - size / 2);
+    const char* const rest = static_cast<const char*>(from) + size / 2;
+    return Written(fd, RealSeam::Write(fd, offset + size / 2, rest, size - size / 2));
   }
   static int Allocate(int fd, uint64_t size) {
     SeamPoint();
@@ -187,7 +189,7 @@ struct Seam : RealSeam {
   }
   static int Truncate(int fd, uint64_t size) {
     SeamPoint();
-    return RealSeam::Truncate(fd, size);
+    return Written(fd, RealSeam::Truncate(fd, size));
   }
   static int Link(const char* from, int to_dir, const char* to_name) {
     SeamPoint();
@@ -224,6 +226,10 @@ struct Seam : RealSeam {
   }
   static uint64_t MountId(int fd) { return RealSeam::MountId(fd) + seam_control.mount_id; }
 
+  static int Written(int fd, int error) {
+    if (seam_control.watcher != nullptr) seam_control.watcher->AfterWrite(fd);
+    return error;
+  }
   static int Watched(int fd, int (*sync)(int)) {
     SeamPoint();
     SeamWatcher* const watcher = seam_control.watcher;
