@@ -16,9 +16,12 @@ namespace {
 constexpr uint64_t kMessages = 3;
 constexpr int kMostCuts = 3;  // of which each meets the recovery from the one before
 
-uint32_t last_boot = 1 << 20;  // beyond those in which histories begin
-
 }  // namespace
+
+uint32_t NextBoot() {
+  static uint32_t last = 0;
+  return ++last;
+}
 
 void CutCheck::Wrong(uint64_t& count, std::string_view kind, const std::string& what) {
   if (++count <= kMessages) tally_.messages.push_back(fmt::format("{}: {}: {}", where_, kind, what));
@@ -32,7 +35,7 @@ bool CutCheck::Check(const Cut& cut) {
   if (image.stale == 0 && cut.depth == 0) return false;
   JudgeImage(cut, image);
   store_.Restore(image);
-  boot_ = cut.same_boot ? cut.boot : ++last_boot;
+  boot_ = cut.same_boot ? cut.boot : NextBoot();
   platform::seam_control.boot_id = boot_;
   if (image.stale > 0) {
     ++tally_.images;

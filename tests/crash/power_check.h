@@ -55,6 +55,9 @@ struct Tally {
   uint64_t wrong() const { return parted + lost + phantom + silent + changed + reused + control + cursor + refused; }
 };
 
+// For seam_control.boot_id: one that was never there.
+uint32_t NextBoot();
+
 // A power cut, or (same_boot) a kill, at some moment of a history.
 struct Cut {
   const History& history;

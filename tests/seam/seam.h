@@ -50,20 +50,21 @@ struct SeamControl {
   bool no_bounds = false;                // bounded sleeps last an hour: a lost wake-up is a hang
   bool skip_sleeps = false;              // a bounded sleep ends at once, and the monotonic clock moves on by its bound
   std::atomic<int64_t> clock_offset{0};  // added to the monotonic clock, ns
-  int64_t realtime = 0;                  // what the realtime clock says, ns; 0: the truth
-  int allocate_error = 0;                // what fallocate returns; 0: the truth
-  int write_error = 0;                   // what pwrite returns; 0: the truth
-  bool tear_writes = false;              // a pwrite is two, with a point in between
-  int sync_error = 0;                    // what fsync and fdatasync return; 0: the truth
-  uint64_t fail_sync_at = 0;             // EIO at the sync with this number (from 1); 0: never
-  bool stop_at_data_sync = false;        // SIGSTOP inside the next fdatasync
-  bool kill_at_data_sync = false;        // SIGKILL inside it
-  bool no_waitv = false;                 // futex_waitv is missing
-  bool no_join = false;                  // this process cannot register for membarrier
-  bool no_barrier = false;               // this process cannot execute membarrier
-  uint32_t boot_id = 0;                  // added to the first bytes of the boot id: another boot
-  uint64_t mount_id = 0;                 // added to the mount's id: another mount
-  bool pretend_durable = false;          // a file system in memory passes for a disk
+  bool own_clock = false;          // the monotonic clock is clock_offset alone, and a microsecond more at each look
+  int64_t realtime = 0;            // what the realtime clock says, ns; 0: the truth
+  int allocate_error = 0;          // what fallocate returns; 0: the truth
+  int write_error = 0;             // what pwrite returns; 0: the truth
+  bool tear_writes = false;        // a pwrite is two, with a point in between
+  int sync_error = 0;              // what fsync and fdatasync return; 0: the truth
+  uint64_t fail_sync_at = 0;       // EIO at the sync with this number (from 1); 0: never
+  bool stop_at_data_sync = false;  // SIGSTOP inside the next fdatasync
+  bool kill_at_data_sync = false;  // SIGKILL inside it
+  bool no_waitv = false;           // futex_waitv is missing
+  bool no_join = false;            // this process cannot register for membarrier
+  bool no_barrier = false;         // this process cannot execute membarrier
+  uint32_t boot_id = 0;            // added to the first bytes of the boot id: another boot
+  uint64_t mount_id = 0;           // added to the mount's id: another mount
+  bool pretend_durable = false;    // a file system in memory passes for a disk
 
   std::atomic<uint64_t> syncs{0};       // fsync and fdatasync
   std::atomic<uint64_t> data_syncs{0};  // fdatasync
@@ -155,7 +156,10 @@ struct Seam : RealSeam {
     return RealSeam::FutexWake(word, count, shared);
   }
   static int64_t Bound(int64_t bound_ns) { return seam_control.no_bounds ? 3600 * int64_t{1'000'000'000} : bound_ns; }
-  static int64_t MonotonicNow() { return RealSeam::MonotonicNow() + seam_control.clock_offset.load(); }
+  static int64_t MonotonicNow() {
+    if (seam_control.own_clock) return seam_control.clock_offset += 1000;
+    return RealSeam::MonotonicNow() + seam_control.clock_offset.load();
+  }
   static int64_t CoarseRealtimeNow() {
     return seam_control.realtime != 0 ? seam_control.realtime : RealSeam::CoarseRealtimeNow();
   }
