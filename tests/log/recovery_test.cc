@@ -1,8 +1,10 @@
 #include "libbus/log/recovery.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +16,7 @@
 #include "libbus/bus.h"
 #include "libbus/format/layout.h"
 #include "tests/seam/seam.h"
+#include "tests/support/asleep.h"
 #include "tests/support/processes.h"
 #include "tests/support/scratch.h"
 
@@ -23,6 +26,7 @@ namespace {
 using platform::seam_control;
 using test::Child;
 using test::Scratch;
+using test::Shared;
 
 // A topic with segments of one page, left OPEN by a process that was killed. Its records are ten letters each, so that
 // each takes 40 bytes: 24 of header, 10 of payload, padded.
@@ -320,6 +324,52 @@ TEST_F(Recovery, AnotherMountIsSealedAndNoLoss) {
   for ([[maybe_unused]] const RecordView& record : consumer->Records(absl::Seconds(20))) ++records;
   EXPECT_EQ(consumer->status().code(), absl::StatusCode::kOutOfRange) << consumer->status();
   EXPECT_EQ(records, 4);
+}
+
+// A claim that is as far behind as the hint does not lead back to it: CLEAN must not stand behind it.
+TEST_F(Recovery, TheLastOneOutEndsDeadClaimsFarBehind) {
+  {
+    auto topic = Open();
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    auto producer = topic->NewProducer();
+    ASSERT_EQ(Child([&] {
+                auto beside = Open();
+                auto dead = beside->NewProducer();
+                auto claim = dead->Claim(10);
+                raise(SIGKILL);
+                return 0;
+              }).Join(),
+              -SIGKILL);
+    for (uint64_t n = 0; n < 70; ++n) ASSERT_TRUE(producer->Publish(Text(n)).ok());
+  }
+  auto reader = Open(true);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const Content content = ReadAll(*reader);
+  EXPECT_EQ(content.records.size(), 70u);
+  ASSERT_EQ(content.gaps.size(), 1u);
+  EXPECT_EQ(content.gaps[0].cause, GapCause::kDead);
+}
+
+// With the bounds off: the END that a recovery writes is final like any other.
+TEST_F(Recovery, SealingWakesWhoSleepsAtTheTail) {
+  Publish(3);
+  Shared<std::atomic<bool>> waiting;
+  Child reader([&] {
+    alarm(60);
+    seam_control.no_bounds = true;
+    auto topic = Open(true);
+    auto consumer = topic->NewConsumer({.wait = Wait::kPark, .gaps = Gaps::kAll});
+    for (uint64_t n = 0; n < 3; ++n) {
+      if (consumer->Next()->text() != Text(n)) return 1;
+    }
+    *waiting = true;
+    const auto gap = consumer->Next();
+    return gap.ok() && gap->kind() == RecordKind::kGap && gap->gap().cause == GapCause::kOtherMount ? 0 : 2;
+  });
+  while (!*waiting || !test::SleepsInKernel(reader)) sched_yield();
+  seam_control.mount_id = 1;
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(reader.Join(), 0);
 }
 
 TEST_F(Recovery, AnotherMountPlaysNoPartBesideAWriter) {

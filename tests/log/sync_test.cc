@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "libbus/bus.h"
 #include "tests/seam/seam.h"
+#include "tests/support/asleep.h"
 #include "tests/support/durable_topic.h"
 #include "tests/support/processes.h"
 #include "tests/support/scratch.h"
@@ -24,15 +24,7 @@ using Sync = test::DurableTopic;
 using test::Child;
 using test::Scratch;
 using test::Shared;
-
-// True if the kernel has put the process to sleep.
-bool IsAsleep(const Child& child) {
-  std::ifstream file("/proc/" + std::to_string(child.pid()) + "/stat");
-  std::string stat;
-  std::getline(file, stat);
-  const size_t name_end = stat.rfind(") ");
-  return name_end != std::string::npos && stat[name_end + 2] == 'S';
-}
+using test::SleepsInKernel;
 
 TEST_F(Sync, ADurablePublishIsBelowD) {
   auto topic = Open();
@@ -190,7 +182,7 @@ TEST_F(Sync, AFailedSyncWakesWhoWaits) {
     *waiting = true;
     return mine->WaitDurable(*position, absl::InfiniteDuration()).code() == absl::StatusCode::kUnavailable ? 0 : 1;
   });
-  while (!*waiting || !IsAsleep(reader)) std::this_thread::yield();
+  while (!*waiting || !SleepsInKernel(reader)) std::this_thread::yield();
   seam_control.sync_error = EIO;
   EXPECT_EQ(topic->Sync().code(), absl::StatusCode::kUnavailable);
   seam_control.sync_error = 0;
