@@ -170,7 +170,7 @@ class Step : public testing::Test {
     if (!KillAfter(scenario, [&](Stepper& stepper) { return calls = stepper.CountCalls(), true; })) return;
     Route route;
     uint64_t done = 0;
-    if (budget_.long_form() || calls <= kManyCalls) {
+    if (calls <= kManyCalls || budget_.More(0, 0, 1)) {
       if (!Explore(scenario, route, done)) return;
     } else if (!Sample(scenario, calls, done)) {
       return;
