@@ -560,6 +560,8 @@ inline constexpr Scenario kTwoAtOnce[] = {
     {.name = "two publish batches", .act = PublishBatch<60, false>, .pair = true},
     {.name = "two take dead slots", .act = TakeSlot, .leave = DieWithClaims, .pair = true},
     {.name = "two repair", .act = RepairBehind, .leave = DieWithClaims, .pair = true},
+    {.name = "two attach", .act = Attach, .pair = true},
+    {.name = "two publish durably", .act = PublishDurably<200>, .disk = true, .pair = true},
     {.name = "two leave", .act = Leave<true>, .pair = true},
 };
 
