@@ -354,7 +354,7 @@ class Stalled : public testing::Test {
     figures_.points += tally.stops;
   }
 
-  static inline Budget budget_;
+  static inline const Budget budget_ = Budget(1);
   static inline Figures figures_;
 };
 

@@ -241,7 +241,7 @@ class Step : public testing::Test {
     return !HasFailure();
   }
 
-  static inline Budget budget_;
+  static inline const Budget budget_ = Budget(1);
   static inline Figures figures_;
   static inline std::mt19937_64 random_;
   static inline uint64_t steps_ = 0;
