@@ -193,7 +193,10 @@ absl::StatusOr<CursorFile> CursorFile::Take(const Log& log, const std::string& n
   auto file = OpenToWrite(directory, name);
   if (absl::IsNotFound(file.status())) {
     LIBBUS_ASSIGN_OR_RETURN(const CursorPlace place, start());
-    LIBBUS_RETURN_IF_ERROR(Make(log, directory, name, name, place));
+    const absl::Status made = Make(log, directory, name, name, place);
+    // Its name may be there, and lost: whoever finds it would take it for one that is on disk.
+    if (absl::IsUnavailable(made)) (void)directory.Remove(name);
+    LIBBUS_RETURN_IF_ERROR(made);
     file = OpenToWrite(directory, name);
   }
   if (!file.ok()) return WithCure(file.status(), log, name);

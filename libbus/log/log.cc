@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "libbus/log/file_header.h"
+#include "libbus/log/sync.h"
 #include "libbus/platform/seam.h"
 #include "libbus/platform/status.h"
 
@@ -188,7 +190,8 @@ bool Log::MayMeasure(int64_t now) {
 
 absl::Status Log::MakeNameDurable(uint64_t base) {
   if (control_.name_durable().Read() >= base) return absl::OkStatus();
-  LIBBUS_RETURN_IF_ERROR(platform::SyncFile(directory_, path_));
+  // The kernel tells it once, and calls the name written from then on.
+  if (!platform::SyncFile(directory_, path_).ok()) return MarkSyncFailed(*this, base, EIO);
   control_.name_durable().Raise(base);
   return absl::OkStatus();
 }
@@ -199,9 +202,13 @@ uint32_t Log::Epoch() const {
 }
 
 absl::StatusOr<SegmentPtr> Log::MakeSegment(uint64_t base, uint64_t size, uint32_t epoch, uint8_t cause) {
-  LIBBUS_ASSIGN_OR_RETURN(platform::File made,
-                          PrepareSegment(directory_, path_, uuid(), base, size, epoch, cause, options().access));
-  return made.is_open() ? writing_.OpenMade(base, std::move(made)) : writing_.Open(base);
+  auto made = PrepareSegment(directory_, path_, uuid(), base, size, epoch, cause, options().access);
+  // Made, but its name may be lost, and no later sync will tell.
+  const bool unnamed =
+      absl::IsUnavailable(made.status()) && platform::IdentifyAt(directory_, path_, SegmentName(base)).ok();
+  if (unnamed) return MarkSyncFailed(*this, base, EIO);
+  LIBBUS_RETURN_IF_ERROR(made.status());
+  return made->is_open() ? writing_.OpenMade(base, *std::move(made)) : writing_.Open(base);
 }
 
 absl::StatusOr<SegmentPtr> Log::EnsureNext(const Segment& segment, uint64_t size) {

@@ -94,10 +94,11 @@ class Log {
   // that it leads to. Every segment on the way exists under a durable name before this returns.
   absl::StatusOr<SegmentPtr> EnsureNext(const Segment& segment, uint64_t size);
 
-  // Makes the segment `base`, or opens it if somebody has made it first.
+  // Makes the segment `base`, or opens it if somebody has made it first. UNAVAILABLE: as MakeNameDurable.
   absl::StatusOr<SegmentPtr> MakeSegment(uint64_t base, uint64_t size, uint32_t epoch, uint8_t cause);
 
-  // The directory entry of the segment `base` is on disk when this returns OK.
+  // The directory entry of the segment `base` is on disk when this returns OK. UNAVAILABLE: it may be lost, and the
+  // segment is marked as if its own sync had failed: the kernel does not tell that a second time.
   absl::Status MakeNameDurable(uint64_t base);
 
   // True: its file system lives in memory, nothing on it survives a power loss.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -63,7 +64,8 @@ absl::Status Apply(Log& log, const RecoveryPlan& plan, uint32_t epoch) {
   LIBBUS_RETURN_IF_ERROR(MakeGaps(log, plan));
   if (plan.new_base) {
     LIBBUS_RETURN_IF_ERROR(log.MakeSegment(*plan.new_base, log.options().segment_size, epoch, plan.cause).status());
-    LIBBUS_RETURN_IF_ERROR(platform::SyncFile(log.directory(), log.path()));
+    // Not by MakeNameDurable: who made it may have died before its name was on disk, and after a higher one was noted.
+    if (!platform::SyncFile(log.directory(), log.path()).ok()) return MarkSyncFailed(log, *plan.new_base, EIO);
     LIBBUS_RETURN_IF_ERROR(MakeSeals(log, plan));
   }
   ResetHints(log);

@@ -163,9 +163,7 @@ void TouchPages(const Segment& segment, uint64_t from, uint64_t to) {
 }
 
 absl::Status SyncSegment(Log& log, const SegmentPtr& segment, uint64_t from, uint64_t to, Check check) {
-  if (const absl::Status named = log.MakeNameDurable(segment->base()); !named.ok()) {
-    return MarkSyncFailed(log, segment->base(), EIO);
-  }
+  LIBBUS_RETURN_IF_ERROR(log.MakeNameDurable(segment->base()));
   if (!segment->trusted()) {
     // In this order: a page that is dirty is not dropped, and if it cannot be written this descriptor is told.
     TouchPages(*segment, from, to);

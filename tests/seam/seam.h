@@ -29,6 +29,9 @@ class SeamWatcher {
   virtual void AtPoint() {}  // before each point
   virtual void AtLook() {}   // before a record word or a floor is read
   virtual void AtSleep() {}  // before a bounded sleep that is skipped
+  // A page is made dirty though its content may stay: a word is added 0 to, or bytes are written.
+  virtual void AtTouch(const void* /*word*/) {}
+  virtual void AtWrite(int /*fd*/, uint64_t /*offset*/, size_t /*size*/) {}
   virtual void BeforeSync(int /*fd*/) {}
   virtual void AfterSync(int /*fd*/, int /*error*/) {}
   virtual void AfterAllocate(int /*fd*/, int /*error*/) {}
@@ -50,26 +53,28 @@ struct SeamControl {
   bool no_bounds = false;                // bounded sleeps last an hour: a lost wake-up is a hang
   bool skip_sleeps = false;              // a bounded sleep ends at once, and the monotonic clock moves on by its bound
   std::atomic<int64_t> clock_offset{0};  // added to the monotonic clock, ns
-  bool own_clock = false;          // the monotonic clock is clock_offset alone, and a microsecond more at each look
-  int64_t realtime = 0;            // what the realtime clock says, ns; 0: the truth
-  int allocate_error = 0;          // what fallocate returns; 0: the truth
-  int write_error = 0;             // what pwrite returns; 0: the truth
-  bool tear_writes = false;        // a pwrite is two, with a point in between
-  int sync_error = 0;              // what fsync and fdatasync return; 0: the truth
-  uint64_t fail_sync_at = 0;       // EIO at the sync with this number (from 1); 0: never
-  bool stop_at_data_sync = false;  // SIGSTOP inside the next fdatasync
-  bool kill_at_data_sync = false;  // SIGKILL inside it
-  bool no_waitv = false;           // futex_waitv is missing
-  bool no_join = false;            // this process cannot register for membarrier
-  bool no_barrier = false;         // this process cannot execute membarrier
-  uint32_t boot_id = 0;            // added to the first bytes of the boot id: another boot
-  uint64_t mount_id = 0;           // added to the mount's id: another mount
-  bool pretend_durable = false;    // a file system in memory passes for a disk
+  bool own_clock = false;              // the monotonic clock is clock_offset alone, and a microsecond more at each look
+  int64_t realtime = 0;                // what the realtime clock says, ns; 0: the truth
+  int allocate_error = 0;              // what fallocate returns; 0: the truth
+  uint64_t fail_allocations_from = 0;  // ENOSPC from the fallocate with this number on (from 1); 0: never
+  int write_error = 0;                 // what pwrite returns; 0: the truth
+  bool tear_writes = false;            // a pwrite is two, with a point in between
+  int sync_error = 0;                  // what fsync and fdatasync return; 0: the truth
+  uint64_t fail_sync_at = 0;           // EIO at the sync with this number (from 1); 0: never
+  bool stop_at_data_sync = false;      // SIGSTOP inside the next fdatasync
+  bool kill_at_data_sync = false;      // SIGKILL inside it
+  bool no_waitv = false;               // futex_waitv is missing
+  bool no_join = false;                // this process cannot register for membarrier
+  bool no_barrier = false;             // this process cannot execute membarrier
+  uint32_t boot_id = 0;                // added to the first bytes of the boot id: another boot
+  uint64_t mount_id = 0;               // added to the mount's id: another mount
+  bool pretend_durable = false;        // a file system in memory passes for a disk
 
-  std::atomic<uint64_t> syncs{0};       // fsync and fdatasync
-  std::atomic<uint64_t> data_syncs{0};  // fdatasync
-  std::atomic<uint64_t> touches{0};     // record words that were added 0 to
-  std::atomic<uint64_t> copies{0};      // payload copies
+  std::atomic<uint64_t> allocations{0};  // fallocate
+  std::atomic<uint64_t> syncs{0};        // fsync and fdatasync
+  std::atomic<uint64_t> data_syncs{0};   // fdatasync
+  std::atomic<uint64_t> touches{0};      // record words that were added 0 to
+  std::atomic<uint64_t> copies{0};       // payload copies
   std::atomic<uint64_t> copied_bytes{0};
   std::atomic<uint64_t> wakes{0};          // FUTEX_WAKEs on shared words
   std::atomic<uint64_t> sleeps{0};         // FUTEX_WAITs
@@ -111,7 +116,10 @@ struct Seam : RealSeam {
   }
   static uint64_t FetchAdd(WordUse use, uint64_t* word, uint64_t n) {
     SeamPoint();
-    if (use == WordUse::kRecord && n == 0) ++seam_control.touches;
+    if (use == WordUse::kRecord && n == 0) {
+      ++seam_control.touches;
+      if (seam_control.watcher != nullptr) seam_control.watcher->AtTouch(word);
+    }
     return RealSeam::FetchAdd(use, word, n);
   }
   static void Exchange(WordUse use, uint64_t* word, uint64_t value) {
@@ -177,6 +185,7 @@ struct Seam : RealSeam {
   static int Write(int fd, uint64_t offset, const void* from, size_t size) {
     SeamPoint();
     if (seam_control.write_error != 0) return seam_control.write_error;
+    if (seam_control.watcher != nullptr) seam_control.watcher->AtWrite(fd, offset, size);
     if (!seam_control.tear_writes) return Written(fd, RealSeam::Write(fd, offset, from, size));
     // In two halves, so that a death finds one written.
     const int error = Written(fd, RealSeam::Write(fd, offset, from, size / 2));
@@ -187,7 +196,10 @@ struct Seam : RealSeam {
   }
   static int Allocate(int fd, uint64_t size) {
     SeamPoint();
-    const int error = seam_control.allocate_error != 0 ? seam_control.allocate_error : RealSeam::Allocate(fd, size);
+    const uint64_t from = seam_control.fail_allocations_from;
+    const bool full = ++seam_control.allocations >= from && from != 0;
+    const int wanted = full ? ENOSPC : seam_control.allocate_error;
+    const int error = wanted != 0 ? wanted : RealSeam::Allocate(fd, size);
     if (seam_control.watcher != nullptr) seam_control.watcher->AfterAllocate(fd, error);
     return error;
   }
