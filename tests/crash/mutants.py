@@ -253,9 +253,11 @@ def run(program, build, seed):
     try:
         output, _ = child.communicate(timeout=HANGS_AFTER)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
         return Run("hangs", time.monotonic() - start, f"hangs: ended after {HANGS_AFTER} s, and has found nothing")
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
     verdict, said = judge(child.returncode, output)
     seconds = time.monotonic() - start
     name = f"{program.target}-{verdict}.log"
@@ -421,6 +423,8 @@ def main():
         for mutant in mutants:
             print(f"{mutant.name}: {mutant.what} ({' '.join(map(called, mutant.programs))})")
         return 0
+    # So that the fault is taken out again.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     given = arguments.seed if arguments.seed is not None else os.environ.get("LIBBUS_SEED")
     return run_all(mutants, int(given) if given is not None else random.randrange(1, 2**31))
 
