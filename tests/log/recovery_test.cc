@@ -372,6 +372,30 @@ TEST_F(Recovery, SealingWakesWhoSleepsAtTheTail) {
   EXPECT_EQ(reader.Join(), 0);
 }
 
+// Begun on another mount and killed anywhere, it is finished on the mount of before: what it was begun for stands in
+// the control record before anything else is changed. If it did not, a segment that it left would look like damage.
+TEST_F(Recovery, WhatWasBegunOnAnotherMountIsNoDamage) {
+  for (uint64_t point = 1;; ++point) {
+    SCOPED_TRACE("killed before point " + std::to_string(point));
+    std::filesystem::remove_all(bus_);
+    Publish(3);
+    seam_control.mount_id = 1;
+    const int code = Child([&] {
+                       seam_control.points = 0;
+                       seam_control.kill_at = point;
+                       return Open().ok() ? 0 : 1;
+                     }).Join();
+    seam_control.mount_id = 0;
+    auto topic = Open();
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    const Content content = ReadAll(*topic);
+    ASSERT_EQ(content.records.size(), 3u);
+    for (const Gap& gap : content.gaps) ASSERT_EQ(gap.cause, GapCause::kOtherMount);
+    if (code == 0) break;
+    ASSERT_EQ(code, -SIGKILL);
+  }
+}
+
 TEST_F(Recovery, AnotherMountPlaysNoPartBesideAWriter) {
   Publish(3);
   auto writer = Open();
