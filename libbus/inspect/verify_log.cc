@@ -41,6 +41,8 @@ class LogCheck {
   uint64_t Step(size_t index, const File& file, SegmentReader& reader, const Look& look);
   void Count(const SegmentReader& reader, const Look& look);
   uint64_t Data(const File& file, const SegmentReader& reader, const Look& look);
+  bool IsUndone(SegmentReader& reader, const Look& look) const;
+  uint64_t Undone(const File& file, const SegmentReader& reader, const Look& look);
   void Inner(const File& file, const SegmentReader& reader, const Look& frame, const Look& inner);
   void End(const File& file, const SegmentReader& reader, const Look& look);
   uint64_t Free(size_t index, const File& file, SegmentReader& reader, const Look& look);
@@ -180,6 +182,21 @@ void LogCheck::Link(const File& file, uint64_t base) {
   }
 }
 
+// A claim below D: what stood there was final once. Looked at again behind D, which may have come past it meanwhile.
+bool LogCheck::IsUndone(SegmentReader& reader, const Look& look) const {
+  if (!files_.control_file) return false;
+  const auto live = files_.control_file->Get<format::LiveWords>(format::kLiveOffset);
+  if (!live || reader.base() + look.offset >= live->durable) return false;
+  return reader.WordAt(look.offset).verdict == Verdict::kReserved;
+}
+
+uint64_t LogCheck::Undone(const File& file, const SegmentReader& reader, const Look& look) {
+  const uint64_t next = look.offset + look.size;
+  Damage(file, reader.base(), look.offset, "reserved, but a sync had found it final: the file has an older state of it",
+         GapText(reader.base() + look.offset, reader.base() + next));
+  return next;
+}
+
 // The highest position of which the control file says that the log had reached it; a reader believes it.
 uint64_t LogCheck::KnownTail() const {
   if (!files_.control_file) return 0;
@@ -230,6 +247,7 @@ uint64_t LogCheck::Step(size_t index, const File& file, SegmentReader& reader, c
       ++report.gaps;
       break;
     case Verdict::kReserved:
+      if (IsUndone(reader, look)) return Undone(file, reader, look);
       ++report.open;
       if (!open_at_) open_owner_ = look.word.owner();
       if (!open_at_) open_at_ = reader.base() + look.offset;

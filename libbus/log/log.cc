@@ -139,10 +139,8 @@ bool Log::IsDeleted(uint64_t position) const {
 
 absl::StatusOr<Place> Log::NearTail(SegmentStore& store) {
   uint64_t position = VerifiedHint(store);
-  if (position == 0) {
-    const auto record = control_.ReadRecord();
-    if (record) position = record->tail;
-  }
+  // A hint from before the log was closed, or recovered: what stands between the two may have rotted.
+  if (const auto record = control_.ReadRecord()) position = std::max(position, record->tail);
   if (position % format::kRecordAlignment == 0) {
     if (auto segment = store.Containing(position); segment.ok()) return Place{*segment, position};
   }

@@ -47,7 +47,10 @@ absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
       case Verdict::kFree:
         return ReadFree(item);
       case Verdict::kReserved:
-        return Found::kReserved;
+        if (place_.position >= log_->control().durable().Read()) return Found::kReserved;
+        // What lies below D was final. Looked at again, because D may have come past it since the word was read.
+        if (place_.Read() == word_) return ReadUndone(item);
+        break;
       case Verdict::kGap:
         return ReadGap(item);
       case Verdict::kEnd: {
@@ -150,6 +153,14 @@ absl::StatusOr<Reader::Found> Reader::ReadInner(Item& item) {
   place_.position = next;
   if (sequence_) ++*sequence_;
   return Found::kItem;
+}
+
+Reader::Found Reader::ReadUndone(Item& item) {
+  item = {};
+  item.owner = word_.owner();
+  // How many records a batch was nobody knows.
+  if (word_.is_batch()) sequence_.reset();
+  return MakeDamage(item, {place_.segment, place_.position + word_.size()});
 }
 
 absl::StatusOr<Reader::Found> Reader::ReadGap(Item& item) {

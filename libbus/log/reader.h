@@ -105,6 +105,8 @@ class Reader {
   bool OpenBatch(format::Word word);
   absl::StatusOr<Found> ReadInner(Item& item);
   absl::StatusOr<Found> ReadGap(Item& item);
+  // A claim below D: the file has an older state of a record that was final. Its bytes are a gap (damage).
+  Found ReadUndone(Item& item);
   // Behind an END. kItem: recovery sealed the segment there, or segments are missing in between; `item` is the gap.
   absl::StatusOr<std::optional<Found>> EnterNext(Item& item);
   // All that was sealed off at once is one gap.

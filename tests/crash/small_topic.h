@@ -435,13 +435,16 @@ class SmallTopic {
   uint64_t cursor_ = 0;
 };
 
-// Reads from where `options` says to the end.
-inline Readout ReadAll(Topic& topic, const ConsumerOptions& options) {
+// Reads from where `options` says to the end. `patience`: how long it waits there; the time is not real. Only who waits
+// at a FREE word looks whether more was committed behind it.
+inline Readout ReadAll(Topic& topic, const ConsumerOptions& options, absl::Duration patience = absl::ZeroDuration()) {
   Readout reading;
   auto consumer = topic.NewConsumer(options);
   if (!consumer.ok()) return reading.opened = consumer.status(), reading;
   while (reading.end.ok() && reading.items.size() < 1000) {
-    const auto view = consumer->Next(absl::ZeroDuration());
+    platform::seam_control.skip_sleeps = platform::seam_control.no_waitv = patience > absl::ZeroDuration();
+    const auto view = consumer->Next(patience);
+    platform::seam_control.skip_sleeps = platform::seam_control.no_waitv = false;
     if (view.ok()) {
       reading.items.push_back(view->ToOwned());
     } else {

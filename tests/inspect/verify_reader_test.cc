@@ -195,6 +195,28 @@ TEST_F(VerifyReaderTest, ARecordThatWasWiped) {
   EXPECT_NE(damages[0].reader.find(seen.gaps.at(0)), std::string::npos) << damages[0].reader;
 }
 
+// The file has an older state of a record that was durable: a claim that nobody will ever commit. Not a dead
+// producer's, which would be no loss, whoever reads.
+TEST_F(VerifyReaderTest, AClaimBelowD) {
+  Change(Segment(0), positions_[3], "\x0f");
+  const std::string gap = fmt::format("a gap (damage) from {} to {}", positions_[3], positions_[4]);
+  ExpectSeen(gap);
+  auto bus = Bus::Open(BusPath(), {.background = false});
+  ASSERT_TRUE(bus.ok()) << bus.status();
+  auto topic = bus->OpenTopic("t");
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  auto consumer = topic->NewConsumer({.from = From::At(Position{positions_[3]}), .gaps = Gaps::kAll});
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  auto view = consumer->Next(absl::ZeroDuration());
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->kind(), RecordKind::kGap);
+  EXPECT_EQ(view->gap().cause, GapCause::kDamage);
+  EXPECT_EQ(view->gap().to.offset, positions_[4]);
+  view = consumer->Next(absl::ZeroDuration());
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->sequence(), 4u);
+}
+
 TEST_F(VerifyReaderTest, ASegmentInTheMiddleIsMissing) {
   const uint64_t end = EndOfFirst();
   std::filesystem::remove(TopicPath(Segment(4096)));
