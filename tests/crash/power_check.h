@@ -97,7 +97,8 @@ class CutCheck {
   void JudgeEpochs(const Cut& cut, const Image& image);
   void JudgeEntry(const format::EpochEntry& entry);
   absl::Status JudgeCursors(const Known& known, Topic& topic);
-  void JudgeCursor(const std::string& name, uint64_t position, Reading read);
+  // `fresh`: what stands there may be deleted.
+  void JudgeCursor(const std::string& name, uint64_t position, bool fresh, Reading read);
   // What is known after the recovery.
   Known KnownAfter(const Cut& cut) const;
   absl::Status PublishMore(Writer& writer);

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,6 +46,7 @@ struct Put {
   CursorPosition position;
   Moment began = 0;
   Moment durable = kNever;  // somebody was told that no power loss takes it back
+  bool fresh = false;       // not where it has read up to: who deleted just then did not know of it
 };
 
 // The beginning of the log was moved, to `first`.
@@ -65,6 +67,7 @@ struct DurableGap {
 struct Known {
   Facts records;
   std::map<std::string, std::vector<CursorPosition>> cursors;  // where each may stand
+  std::set<uint64_t> fresh;                                    // where one was put: may be deleted
   uint64_t first_least = format::kSegmentHeaderSize;           // where the log may begin: not before, ...
   uint64_t first_most = format::kSegmentHeaderSize;            // ... and not behind
   std::vector<DurableGap> gaps;
@@ -113,8 +116,8 @@ class Ledger {
 
   // Where it stands at the start. Then: it is about to be put elsewhere; and that can no longer be taken back.
   void CursorStands(const std::string& name, CursorPosition position) { cursors_[name] = {{position, 0, 0}}; }
-  void PutCursor(const std::string& name, CursorPosition position, Moment began) {
-    cursors_.at(name).push_back({position, began, kNever});
+  void PutCursor(const std::string& name, CursorPosition position, Moment began, bool fresh = false) {
+    cursors_.at(name).push_back({position, began, kNever, fresh});
   }
   // It was not put there after all, but somewhere else; or nowhere.
   void CorrectCursor(const std::string& name, uint64_t position) { cursors_.at(name).back().position = position; }
@@ -136,7 +139,12 @@ class Ledger {
       known.records[record.position] = {record.payload, true, record.committed <= moment, record.durable <= moment,
                                         record.batch};
     }
-    for (const auto& [name, puts] : cursors_) known.cursors[name] = Positions(puts, moment);
+    for (const auto& [name, puts] : cursors_) {
+      known.cursors[name] = Positions(puts, moment);
+      for (const Put& put : puts) {
+        if (put.fresh && put.position) known.fresh.insert(*put.position);
+      }
+    }
     for (const Trimmed& trimmed : trims_) {
       if (trimmed.durable <= moment) known.first_least = std::max(known.first_least, trimmed.first);
       if (trimmed.began <= moment) known.first_most = std::max(known.first_most, trimmed.first);

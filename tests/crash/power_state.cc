@@ -145,20 +145,24 @@ absl::Status CutCheck::JudgeCursors(const Known& known, Topic& topic) {
     if (!status.ok()) {
       Wrong(tally_.cursor, "cursor", fmt::format("{} {}: {}", name, Text(position), status.ToString()));
     } else {
-      JudgeCursor(name, *position, std::move(read));
+      JudgeCursor(name, *position, known.fresh.count(*position) != 0, std::move(read));
     }
   }
   return absl::OkStatus();
 }
 
-void CutCheck::JudgeCursor(const std::string& name, uint64_t position, Reading read) {
+void CutCheck::JudgeCursor(const std::string& name, uint64_t position, bool fresh, Reading read) {
   Reading expected = recovered_;
   std::erase_if(expected, [&](const Seen& seen) { return seen.next <= position; });
   const bool in_gap = !expected.empty() && expected[0].gap && expected[0].position < position;
   tally_.in_gaps += in_gap ? 1 : 0;
   // Of a gap over several segments a cursor in the last of them is told that segment's part.
   if (in_gap && !read.empty() && read[0].gap && read[0].position <= position) expected[0].position = read[0].position;
-  if (position < first_) Wrong(tally_.cursor, "cursor", fmt::format("{} at {}: deleted", name, position));
+  if (position < first_) {
+    if (!fresh) return Wrong(tally_.cursor, "cursor", fmt::format("{} at {}: deleted", name, position));
+    expected.insert(expected.begin(),
+                    {true, true, position, first_, static_cast<uint32_t>(GapCause::kEvicted), std::string()});
+  }
   if (!expected.empty() && !expected[0].gap && expected[0].position < position) {
     Wrong(tally_.cursor, "cursor", fmt::format("{} at {}: inside a record", name, position));
   }

@@ -37,8 +37,9 @@ namespace {
 
 using platform::seam_control;
 
-constexpr int kSteps = 50;
+constexpr int kSteps = 40;
 constexpr uint64_t kImagesEach = 100;
+constexpr uint64_t kEnoughWrong = 10;
 
 std::string ScratchParent() { return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; }
 
@@ -69,7 +70,7 @@ class PowerTest : public testing::Test {
     LIBBUS_ASSIGN_OR_RETURN(Bus bus, Bus::Open(bus_path, {.create = true, .background = false}));
     return bus
         .OpenTopic("t", {.create = true,
-                         .segment_size = 4096,
+                         .segment_size = seed % 2 == 0 ? 8192 : 4096,
                          .sync = each ? SyncPolicy::Each() : SyncPolicy::None(),
                          .retain_bytes = seed % 7 == 2 ? 20000 : 0,
                          .exclusive = seed % 4 == 3})
@@ -126,6 +127,7 @@ class PowerTest : public testing::Test {
     const uint64_t until = tally.images + kImagesEach;
     const uint32_t boot = seam_control.boot_id;
     for (uint64_t tries = 0; tally.images < until && tries < 10 * kImagesEach; ++tries) {
+      if (tally.wrong() >= kEnoughWrong) break;
       const Moment moment = DrawMoment(history, ledger, random);
       Known known = start;
       ledger.AddTo(known, moment);
@@ -180,7 +182,6 @@ class PowerTest : public testing::Test {
  private:
   static constexpr uint64_t kShort = 3000;    // images
   static constexpr uint64_t kLong = 1000000;  // likewise
-  static constexpr uint64_t kEnoughWrong = 20;
 
   static void Tell(const Tally& t, uint64_t seed) {
     fmt::print(

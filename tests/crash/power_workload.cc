@@ -175,7 +175,7 @@ absl::Status CursorUser::Take(const std::string& name, Writer& writer) {
   LIBBUS_ASSIGN_OR_RETURN(
       writer.cursor(),
       writer.topic().NewConsumer({.gaps = Gaps::kAll, .cursor = name, .durable_commits = writer.durable_commits}));
-  if (!ledger_.CursorAt(name)) ledger_.PutCursor(name, writer.cursor()->position().offset, began);
+  if (!ledger_.CursorAt(name)) ledger_.PutCursor(name, writer.cursor()->position().offset, began, true);
   ledger_.CursorSettled(name, store_.now());
   return absl::OkStatus();
 }
@@ -197,7 +197,7 @@ absl::Status CursorUser::Move(const std::string& name, Writer& writer) {
   if (!ledger_.CursorAt(name)) return absl::OkStatus();
   const Moment began = store_.now();
   LIBBUS_ASSIGN_OR_RETURN(const Consumer at, writer.topic().NewConsumer({.from = From::Last(random_() % 30)}));
-  ledger_.PutCursor(name, at.position().offset, began);
+  ledger_.PutCursor(name, at.position().offset, began, true);
   const absl::Status moved = writer.topic().SeekCursor(name, From::At(at.position()));
   // Deleted meanwhile: it stands where it stood.
   if (absl::IsOutOfRange(moved)) {
