@@ -277,7 +277,7 @@ TEST(SyncErrorEveryTest, WhatIsToldDurableIsOnTheDisk) {
   EXPECT_GT(syncs, 60u);
   // The short form: each sync once, told or killed, by turns. The long form: each in all ways, with many seeds.
   const uint64_t all = (syncs + 8) * 16;
-  for (uint64_t i = 0; budget.More(i, syncs, 40 * all) && figures.wrong() < 5; ++i) {
+  for (uint64_t i = 0; budget.More(i, syncs, 10 * all) && figures.wrong() < 5; ++i) {
     const uint64_t way = i < syncs ? random() : i / (syncs + 8);
     const uint64_t at = i < syncs ? i + 1 : i % (syncs + 8) + 1;
     // Without a journal a lost name is told to one process only: were that killed, nobody could know.
