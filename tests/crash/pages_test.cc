@@ -180,6 +180,9 @@ class PageSpoiler {
   // From elsewhere the same is read as from the start.
   void Seek(const Readout& all, const Expected& kept) {
     const auto some = [&](const std::string& how, const Readout& read) {
+      // Behind the place where damage ends the reading from the start there may be more, and the end.
+      const bool behind = read.items.empty() || read.items.front().position.offset >= all.at;
+      if (TellsDamage(all.end) && read.opened.ok() && behind) return judge_.CheckPublished(how, read);
       judge_.Check(how, read, {.items = all.items, .refused = false, .ends_bad = TellsDamage(all.end)}, std::nullopt);
     };
     if (!all.opened.ok() || kept.items.empty() || all.items.empty()) return;
