@@ -13,6 +13,7 @@
 
 #include "tests/processes/traffic.h"
 #include "tests/seam/seam.h"
+#include "tests/support/proof.h"
 #include "tests/support/scratch.h"
 
 namespace libbus::test {
@@ -88,7 +89,8 @@ int Play(const std::string& path, const Rally& rally, uint32_t player, Progress&
   return 0;
 }
 
-void PlayRally(const char* what, const Rally& rally) {
+// How many pairs were played.
+uint64_t PlayRally(const char* what, const Rally& rally) {
   const Scratch scratch(FastParent());
   const std::string path = scratch / "bus";
   Shared<Progress> progress;
@@ -100,6 +102,7 @@ void PlayRally(const char* what, const Rally& rally) {
   EXPECT_EQ(progress->read[1], rally.pairs);
   const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
   fmt::print("{}: {} pairs, {:.0f} pairs/s, no hang\n", what, rally.pairs, static_cast<double>(rally.pairs) / seconds);
+  return std::min(progress->read[0].load(), progress->read[1].load());
 }
 
 TEST(Wake, PingPongOverTwoTopics) { PlayRally("two topics, parked", {}); }
@@ -109,10 +112,23 @@ TEST(Wake, PingPongInOneTopic) { PlayRally("one topic, parked", {.one_topic = tr
 // The poll ends just when the record comes, now and then.
 TEST(Wake, PingPongSpinThenPark) { PlayRally("two topics, spin then park", {.wait = Wait::kSpinThenPark}); }
 
-TEST(WakeSlow, AMillionPairs) { PlayRally("two topics, parked", {.pairs = 1'000'000}); }
-
-TEST(WakeSlow, AMillionPairsInOneTopicSpinThenPark) {
-  PlayRally("one topic, spin then park", {.pairs = 1'000'000, .one_topic = true, .wait = Wait::kSpinThenPark});
+// Parked over two topics, and one topic with polls that end just as the record comes, in turn: a million pairs; ten
+// million in the long form.
+TEST(WakeSlow, MillionsOfPairs) {
+  constexpr uint64_t kPairs = 250'000;
+  const Rally rallies[] = {{.pairs = kPairs},
+                           {.pairs = kPairs, .one_topic = true, .wait = Wait::kSpinThenPark},
+                           {.pairs = kPairs, .one_topic = true},
+                           {.pairs = kPairs, .wait = Wait::kSpinThenPark}};
+  const Budget budget;
+  Figures figures;
+  for (size_t round = 0; !HasFailure() && budget.More(figures.executions, 1'000'000, 10'000'000); ++round) {
+    const uint64_t pairs = PlayRally("pairs", rallies[round % 4]);
+    figures.executions += pairs;
+    figures.records += 2 * pairs;
+    figures.stuck += pairs < kPairs ? 1 : 0;
+  }
+  Report("wakeups", figures);
 }
 
 // --- many asleep on one word -----------------------------------------------------------------------------------------

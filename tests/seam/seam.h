@@ -41,6 +41,20 @@ class SeamWatcher {
   virtual void AfterUnlink(int /*dir*/, const char* /*name*/, int /*error*/) {}
 };
 
+// Runs what a test does one step at a time (tests/crash/scheduler.h): told before each access to a shared word and
+// before each system call, and asked in the place of the kernel to sleep, to wake and what time it is.
+class SeamScheduler {
+ public:
+  virtual ~SeamScheduler() = default;
+  virtual void AtAccess(WordUse use, const void* word, bool writes) = 0;
+  virtual void AtCall() = 0;
+  virtual void AfterMap(int fd, const void* address, uint64_t size) = 0;
+  virtual void AfterLock(int fd, int type, int64_t byte, int error) = 0;
+  virtual int Wait(std::span<const FutexWaiter> waiters, int64_t timeout_ns) = 0;
+  virtual int Wake(const void* word, int count, bool shared) = 0;
+  virtual int64_t Now() = 0;
+};
+
 // What a test may set. One per process; a forked child has its own copy.
 struct SeamControl {
   // Points: changes of shared bytes, and system calls, in the order in which this process makes them.
@@ -49,6 +63,7 @@ struct SeamControl {
   uint64_t stop_at = 0;                         // SIGSTOP before it
   void (*at_point)(uint64_t number) = nullptr;  // called before each point
   SeamWatcher* watcher = nullptr;
+  SeamScheduler* scheduler = nullptr;
 
   bool no_bounds = false;                // bounded sleeps last an hour: a lost wake-up is a hang
   bool skip_sleeps = false;              // a bounded sleep ends at once, and the monotonic clock moves on by its bound
@@ -85,6 +100,13 @@ struct SeamControl {
 };
 inline SeamControl seam_control;
 
+inline void SeamAccess(WordUse use, const void* word, bool writes) {
+  if (seam_control.scheduler != nullptr) seam_control.scheduler->AtAccess(use, word, writes);
+}
+inline void SeamCall() {
+  if (seam_control.scheduler != nullptr) seam_control.scheduler->AtCall();
+}
+
 inline void SeamPoint() {
   const uint64_t number = seam_control.points.fetch_add(1, std::memory_order_relaxed) + 1;
   if (seam_control.at_point != nullptr) seam_control.at_point(number);
@@ -98,17 +120,20 @@ struct Seam : RealSeam {
   static uint64_t Load(WordUse use, const uint64_t* word) {
     const bool looks = use == WordUse::kRecord || use == WordUse::kFloor;
     if (looks && seam_control.watcher != nullptr) seam_control.watcher->AtLook();
+    SeamAccess(use, word, false);
     return RealSeam::Load<kOrder>(use, word);
   }
   template <int kOrder>
   static void Store(WordUse use, uint64_t* word, uint64_t value) {
     SeamPoint();
+    SeamAccess(use, word, true);
     // Counted before: behind the store it would be the full fence that an exclusive commit goes without.
     if (use == WordUse::kRecord) ++seam_control.record_writes;
     RealSeam::Store<kOrder>(use, word, value);
   }
   static bool CompareExchange(WordUse use, uint64_t* word, uint64_t& expected, uint64_t desired) {
     SeamPoint();
+    SeamAccess(use, word, true);
     const bool swapped = RealSeam::CompareExchange(use, word, expected, desired);
     if (use == WordUse::kRecord) ++seam_control.swaps;
     if (swapped && use == WordUse::kRecord) ++seam_control.record_writes;
@@ -116,6 +141,7 @@ struct Seam : RealSeam {
   }
   static uint64_t FetchAdd(WordUse use, uint64_t* word, uint64_t n) {
     SeamPoint();
+    SeamAccess(use, word, true);
     if (use == WordUse::kRecord && n == 0) {
       ++seam_control.touches;
       if (seam_control.watcher != nullptr) seam_control.watcher->AtTouch(word);
@@ -124,6 +150,7 @@ struct Seam : RealSeam {
   }
   static void Exchange(WordUse use, uint64_t* word, uint64_t value) {
     SeamPoint();
+    SeamAccess(use, word, true);
     RealSeam::Exchange(use, word, value);
     if (use != WordUse::kRecord) return;
     ++seam_control.exchanges;
@@ -132,20 +159,27 @@ struct Seam : RealSeam {
   static int JoinBarriers() { return seam_control.no_join ? -EPERM : RealSeam::JoinBarriers(); }
   static int BarrierAll() {
     ++seam_control.barriers;
+    SeamCall();
     return seam_control.no_barrier ? -EPERM : RealSeam::BarrierAll();
   }
   static void CopyPayload(void* to, const void* from, size_t size) {
     SeamPoint();
+    SeamCall();
     ++seam_control.copies;
     seam_control.copied_bytes += size;
     // In two halves, so that a death finds a payload half written.
     std::memcpy(to, from, size / 2);
     SeamPoint();
+    SeamCall();
     std::memcpy(static_cast<char*>(to) + size / 2, static_cast<const char*>(from) + size / 2, size - size / 2);
   }
 
   static int FutexWait(const void* word, uint32_t expected, int64_t timeout_ns, bool shared) {
     ++seam_control.sleeps;
+    if (seam_control.scheduler != nullptr) {
+      const FutexWaiter waiter = {word, expected, shared};
+      return seam_control.scheduler->Wait({&waiter, 1}, timeout_ns);
+    }
     if (seam_control.skip_sleeps && timeout_ns >= 0) {
       if (seam_control.watcher != nullptr) seam_control.watcher->AtSleep();
       seam_control.clock_offset += timeout_ns;
@@ -156,15 +190,18 @@ struct Seam : RealSeam {
   static int FutexWaitAny(std::span<const FutexWaiter> waiters, int64_t timeout_ns) {
     if (seam_control.no_waitv) return -ENOSYS;
     ++seam_control.sleeps;
+    if (seam_control.scheduler != nullptr) return seam_control.scheduler->Wait(waiters, timeout_ns);
     return RealSeam::FutexWaitAny(waiters, timeout_ns);
   }
   static int FutexWake(const void* word, int count, bool shared) {
     SeamPoint();
     if (shared) ++seam_control.wakes;
+    if (seam_control.scheduler != nullptr) return seam_control.scheduler->Wake(word, count, shared);
     return RealSeam::FutexWake(word, count, shared);
   }
   static int64_t Bound(int64_t bound_ns) { return seam_control.no_bounds ? 3600 * int64_t{1'000'000'000} : bound_ns; }
   static int64_t MonotonicNow() {
+    if (seam_control.scheduler != nullptr) return seam_control.scheduler->Now();
     if (seam_control.own_clock) return seam_control.clock_offset += 1000;
     return RealSeam::MonotonicNow() + seam_control.clock_offset.load();
   }
@@ -184,6 +221,7 @@ struct Seam : RealSeam {
   }
   static int Write(int fd, uint64_t offset, const void* from, size_t size) {
     SeamPoint();
+    SeamCall();
     if (seam_control.write_error != 0) return seam_control.write_error;
     if (seam_control.watcher != nullptr) seam_control.watcher->AtWrite(fd, offset, size);
     if (!seam_control.tear_writes) return Written(fd, RealSeam::Write(fd, offset, from, size));
@@ -196,6 +234,7 @@ struct Seam : RealSeam {
   }
   static int Allocate(int fd, uint64_t size) {
     SeamPoint();
+    SeamCall();
     const uint64_t from = seam_control.fail_allocations_from;
     const bool full = ++seam_control.allocations >= from && from != 0;
     const int wanted = full ? ENOSPC : seam_control.allocate_error;
@@ -205,22 +244,26 @@ struct Seam : RealSeam {
   }
   static int Truncate(int fd, uint64_t size) {
     SeamPoint();
+    SeamCall();
     return Written(fd, RealSeam::Truncate(fd, size));
   }
   static int Link(const char* from, int to_dir, const char* to_name) {
     SeamPoint();
+    SeamCall();
     const int error = RealSeam::Link(from, to_dir, to_name);
     if (seam_control.watcher != nullptr) seam_control.watcher->AfterLink(from, to_dir, to_name, error);
     return error;
   }
   static int Rename(int dir, const char* from, const char* to) {
     SeamPoint();
+    SeamCall();
     const int error = RealSeam::Rename(dir, from, to);
     if (seam_control.watcher != nullptr) seam_control.watcher->AfterRename(dir, from, to, error);
     return error;
   }
   static int Unlink(int dir, const char* name) {
     SeamPoint();
+    SeamCall();
     const int error = RealSeam::Unlink(dir, name);
     if (seam_control.watcher != nullptr) seam_control.watcher->AfterUnlink(dir, name, error);
     return error;
@@ -228,7 +271,10 @@ struct Seam : RealSeam {
   static bool Volatile(int fd) { return !seam_control.pretend_durable && RealSeam::Volatile(fd); }
   static int LockByte(int fd, int type, int64_t byte) {
     SeamPoint();
-    return RealSeam::LockByte(fd, type, byte);
+    SeamCall();
+    const int error = RealSeam::LockByte(fd, type, byte);
+    if (seam_control.scheduler != nullptr) seam_control.scheduler->AfterLock(fd, type, byte, error);
+    return error;
   }
   static int Populate(void* address, size_t size) {
     SeamPoint();
@@ -248,6 +294,7 @@ struct Seam : RealSeam {
   }
   static int Watched(int fd, int (*sync)(int)) {
     SeamPoint();
+    SeamCall();
     SeamWatcher* const watcher = seam_control.watcher;
     if (watcher != nullptr) watcher->BeforeSync(fd);
     const bool fails = ++seam_control.syncs == seam_control.fail_sync_at;
@@ -259,6 +306,14 @@ struct Seam : RealSeam {
 #ifdef LIBBUS_TEST_SHARED_MAPPING
   // To TSan the same file mapped twice is two memories: one mapping for all, or it would prove nothing.
   static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable);
+#else
+  static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable) {
+    auto region = RealSeam::Map(fd, size, writable);
+    if (region && seam_control.scheduler != nullptr) {
+      seam_control.scheduler->AfterMap(fd, region->get_address(), size);
+    }
+    return region;
+  }
 #endif
 };
 
