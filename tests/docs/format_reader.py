@@ -116,6 +116,7 @@ def read_control(directory):
              "timestamps", "checksums", "sync_policy", "access")
     result = dict(zip(names, struct.unpack_from("<qQqQQQBBBBB", data, 32)), uuid=uuid.hex(), size=len(data))
     result["retain_bytes"], result["retain_age"] = struct.unpack_from("<Qq", data, 96)
+    result["durable"], = struct.unpack_from("<Q", data, 49152 + 64)
     copies = [control_record(data[at:at + 16384]) for at in (16384, 32768)]
     valid = [copy for copy in copies if copy]
     counts = ("wakes", "woken", "gaps", "repairs", "measured_syncs", "measured_bytes")
@@ -345,8 +346,9 @@ def resynchronise(segment, position):
     return segment.end()
 
 
-def walk(segment):
-    """Everything in one segment, up to an END (then it is the last) or the first word that is not final."""
+def walk(segment, durable=0):
+    """Everything in one segment, up to an END (then it is the last) or the first word that is not final. What lies below
+    `durable` was final."""
     position = segment.first()
     while True:
         try:
@@ -362,6 +364,10 @@ def walk(segment):
         following = position + (24 + length + 7 & ~7)
         if state == FREE:
             return
+        if state == RESERVED and position < durable:
+            yield {"kind": "damage", "position": position, "next": following, "why": "a claim below D"}
+            position = following
+            continue
         if state == RESERVED:
             yield {"kind": "reserved", "position": position, "next": following, "owner": owner}
             return
@@ -417,7 +423,7 @@ def read_topic(directory):
     segment = read_segment(os.path.join(directory, f"{bases[0]:020d}.seg"), uuid)
     sealed = None  # a gap that may go on in the next segment, and the flags of its END
     while segment:
-        items = list(walk(segment))
+        items = list(walk(segment, control["durable"]))
         last = items.pop() if items else {"kind": "nothing"}
         base = next((other for other in bases if other >= segment.end()), None)
         following = None if base is None else read_segment(os.path.join(directory, f"{base:020d}.seg"), uuid)
