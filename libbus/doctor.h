@@ -30,8 +30,7 @@ struct Diagnosis {
 // Looks at a bus, or at a directory where one is to be made (the nearest one above `path` that exists). OK: each check
 // in the order of the page, at least one line. Opens no topic and changes nothing: where this process may write it
 // tries things out on one file of a few pages without a name; where the file system has no such thing, on one whose
-// name
-// (.making-doctor-PID) is taken away at once. NOT_FOUND: there is no such directory, nor the one above it.
+// name (.making-doctor-PID) is taken away at once. NOT_FOUND: there is no such directory, nor the one above it.
 // FAILED_PRECONDITION: it is something else. PERMISSION_DENIED. What cannot be found out is left out. Thread-safe. A
 // death inside leaves nothing, but between making and unnaming that file: then it stays, empty.
 absl::StatusOr<std::vector<Diagnosis>> Diagnose(const std::string& path);
