@@ -37,6 +37,12 @@ class ProcessesTest : public TopicTest {
     }
     return nullptr;
   }
+  // A consumer that waits for that. Who came between the two looks that a picture is made of (at the processes, at what
+  // they wrote down) is not identified yet.
+  static bool ConsumerWaits(const TopicProcesses& seen, pid_t pid, WaitsFor waits_for) {
+    const ProcessInfo* const info = Find(seen, pid, ProcessRole::kConsumer);
+    return info != nullptr && info->process.identified && info->waits_for == waits_for;
+  }
   // Looks until it is so.
   template <typename Condition>
   TopicProcesses LookUntil(Condition condition) const {
@@ -77,10 +83,8 @@ TEST_F(ProcessesTest, AParkedConsumerAndItsProducer) {
   ASSERT_TRUE(Succeeds(published));
   const Child reader = Reader();
   const absl::Time begun = absl::Now();
-  const TopicProcesses seen = LookUntil([&](const TopicProcesses& now) {
-    const ProcessInfo* const info = Find(now, reader.pid(), ProcessRole::kConsumer);
-    return info != nullptr && info->waits_for == WaitsFor::kRecord;
-  });
+  const TopicProcesses seen =
+      LookUntil([&](const TopicProcesses& now) { return ConsumerWaits(now, reader.pid(), WaitsFor::kRecord); });
   const ProcessInfo* const info = Find(seen, reader.pid(), ProcessRole::kConsumer);
   ASSERT_NE(info, nullptr);
   EXPECT_TRUE(info->process.identified);
@@ -117,10 +121,8 @@ TEST_F(ProcessesTest, AStoppedProducerHoldsTheTail) {
   const auto behind = producer->Publish("behind it");
   ASSERT_TRUE(Succeeds(behind));
   const Child reader = Reader();
-  TopicProcesses seen = LookUntil([&](const TopicProcesses& now) {
-    const ProcessInfo* const info = Find(now, reader.pid(), ProcessRole::kConsumer);
-    return info != nullptr && info->waits_for == WaitsFor::kCommit;
-  });
+  TopicProcesses seen =
+      LookUntil([&](const TopicProcesses& now) { return ConsumerWaits(now, reader.pid(), WaitsFor::kCommit); });
   ASSERT_EQ(seen.claims.size(), 1u);
   const ClaimInfo& claim = seen.claims.front();
   EXPECT_EQ(claim.position, end);
@@ -155,10 +157,7 @@ TEST_F(ProcessesTest, AStoppedConsumerAndItsLag) {
   auto topic = Make({.segment_size = 64 << 10});
   auto producer = topic->NewProducer();
   const Child reader = Reader(From::Start(), "billing");
-  LookUntil([&](const TopicProcesses& now) {
-    const ProcessInfo* const info = Find(now, reader.pid(), ProcessRole::kConsumer);
-    return info != nullptr && info->waits_for == WaitsFor::kRecord;
-  });
+  LookUntil([&](const TopicProcesses& now) { return ConsumerWaits(now, reader.pid(), WaitsFor::kRecord); });
   reader.Signal(SIGSTOP);
   int status = 0;
   ASSERT_EQ(waitpid(reader.pid(), &status, WUNTRACED), reader.pid());
@@ -186,8 +185,8 @@ TEST_F(ProcessesTest, WhoIsNotNotedDown) {
   const Child keeper = Reader(From::Start(), "c");
   const Child plain = Reader();
   const TopicProcesses seen = LookUntil([&](const TopicProcesses& now) {
-    return Find(now, keeper.pid(), ProcessRole::kCursor) != nullptr &&
-           Find(now, plain.pid(), ProcessRole::kAttached) != nullptr;
+    const ProcessInfo* const info = Find(now, keeper.pid(), ProcessRole::kCursor);
+    return info != nullptr && info->process.identified && Find(now, plain.pid(), ProcessRole::kAttached) != nullptr;
   });
   const ProcessInfo* const info = Find(seen, keeper.pid(), ProcessRole::kCursor);
   ASSERT_NE(info, nullptr);
