@@ -89,11 +89,24 @@ def state(root):
 
 # --- the track record -------------------------------------------------------------------------------------------------
 
-ENTRY = re.compile(r"^\| (?P<date>\d{4}-\d\d-\d\d) \| `(?P<state>[0-9a-f]{16})` \| (?P<form>full|\d+ s|short) \|")
+ENTRY = re.compile(r"^\| (?P<date>\d{4}-\d\d-\d\d) \| `(?P<state>[0-9a-f]{16})` \| (?P<form>full|\d+ s|short) \| (?P<which>[a-z, -]+)")
 
 
 def entries(text):
     return [match.groupdict() for match in map(ENTRY.match, text.splitlines()) if match]
+
+
+def newest_full(found):
+    """The number of the entry with which some state was proved in full, by one run or by several of a part each; none: 0."""
+    newest, done = 0, collections.defaultdict(set)
+    for number, entry in enumerate(found, 1):
+        if entry["form"] != "full":
+            continue
+        done[entry["state"]] |= set(PROOFS if entry["which"].startswith("all") else re.findall(r"[\w-]+", entry["which"]))
+        if done[entry["state"]] >= set(PROOFS):
+            newest = number
+            done[entry["state"]].clear()
+    return newest
 
 
 def complaint(text, now):
@@ -102,17 +115,18 @@ def complaint(text, now):
     if not any(entry["state"] == now for entry in found):
         return (f"{RECORD} has no entry for the state {now} of {', '.join(ROOMS)}: "
                 "run './dev crash --short --record', or without --short for a full proof")
-    full = [number for number, entry in enumerate(found, 1) if entry["form"] == "full"]
-    if len(found) - max(full, default=0) > MOST_ENTRIES_SINCE_FULL:
+    if len(found) - newest_full(found) > MOST_ENTRIES_SINCE_FULL:
         return f"{RECORD}: the newest full proof is older than {MOST_ENTRIES_SINCE_FULL} entries: run './dev crash --record'"
     return ""
 
 
 def add_entry(root, form, text):
-    """Behind the last entry."""
+    """Behind the last entry of the first table."""
     path = root / RECORD
     lines = path.read_text().splitlines()
-    at = max(n for n, line in enumerate(lines) if ENTRY.match(line) or line.startswith("|---")) + 1
+    at = next(n for n, line in enumerate(lines) if line.startswith("|---")) + 1
+    while at < len(lines) and ENTRY.match(lines[at]):
+        at += 1
     lines.insert(at, f"| {datetime.date.today()} | `{state(root)}` | {form} | {text} |")
     path.write_text("\n".join(lines) + "\n")
 
@@ -240,9 +254,9 @@ def run(options):
     bad = bool(failed or silent or wrong(figures))
     if options.record and not bad:
         form = "short" if options.short else f"{options.budget} s" if options.budget is not None else "full"
-        if form == "full" and (skipped or options.only):
+        if form == "full" and skipped:
             form = f"{time.monotonic() - start:.0f} s"
-        what = options.only or f"all {len(names)}"
+        what = options.only or "all"
         add_entry(ROOT, form, f"{what}, {time.monotonic() - start:.0f} s | {closing_line(figures, seed)}")
     print(closing_line(figures, seed))
     return 1 if bad else 0
@@ -264,7 +278,7 @@ def self_test():
             (root / room).mkdir(parents=True)
             (root / room / "a.h").write_text(room)
         (root / "docs").mkdir()
-        (root / RECORD).write_text("# record\n\n| a | b |\n|---|---|\n\nend\n")
+        (root / RECORD).write_text("# record\n\n| a | b |\n|---|---|\n\n| other | table |\n|---|---|\n")
         assert "no entry" in complaint((root / RECORD).read_text(), state(root))
         add_entry(root, "short", "all | -")
         assert not complaint((root / RECORD).read_text(), state(root))
@@ -275,7 +289,11 @@ def self_test():
         assert not complaint((root / RECORD).read_text(), state(root))
         add_entry(root, "short", "all | -")
         assert "full proof" in complaint((root / RECORD).read_text(), state(root))
-        add_entry(root, "full", "all | -")
+        for name in PROOFS:  # part by part
+            assert "full proof" in complaint((root / RECORD).read_text(), state(root))
+            add_entry(root, "full", f"{name}, 9 s | -")
+        assert not complaint((root / RECORD).read_text(), state(root))
+        assert (root / RECORD).read_text().endswith("| other | table |\n|---|---|\n")
         before = state(root)
         (root / ROOMS[1] / "a.h").write_text("changed")
         assert state(root) != before
