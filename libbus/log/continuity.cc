@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -45,6 +46,13 @@ Continuity Unfinished(const ControlRecord& record, bool power_loss) {
   // What was harmless then is so no longer.
   if (cause == format::kEndOtherMount && power_loss) cause = format::kEndPowerLoss;
   return {false, false, cause, "a recovery was begun and not finished"};
+}
+
+// Where a reader stops before that recovery. A batch that it would tear is whole or nothing for everybody, so nothing
+// of it is handed out before; behind a claim nobody gets anyway.
+uint64_t LimitOf(const RecoveryPlan& plan) {
+  const uint64_t kept = plan.seals.empty() ? plan.tail : plan.seals.front().position;
+  return plan.claims.empty() ? kept : std::min(kept, plan.claims.front().position);
 }
 
 Continuity Broken(uint8_t cause, std::string why) { return {false, false, cause, std::move(why)}; }
@@ -130,11 +138,11 @@ absl::StatusOr<Readable> FindReadable(Log& log) {
   if (!continuity.copy && (continuity.clean || continuity.cause == 0)) return Readable{};
   if (!continuity.copy && record) return Readable{record->durable, record->durable};
   // A copy's control file may be younger than its segments, and a damaged one tells nothing: as far as everything
-  // verifies. Nobody can change that: a recovery keeps it too.
+  // verifies and a recovery keeps it: nobody can change that.
   LIBBUS_ASSIGN_OR_RETURN(const RecoveryPlan plan, continuity.clean ? PlanCleanCopy(log, *record)
                                                                     : PlanRecovery(log, {.cause = continuity.cause}));
   if (!plan.seals_log()) return Readable{};
-  return Readable{plan.seals.empty() ? plan.tail : plan.seals.front().position, 0};
+  return Readable{LimitOf(plan), 0};
 }
 
 }  // namespace libbus::log

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libbus/bus.h"
+#include "libbus/format/layout.h"
 #include "libbus/recovery.h"
 #include "tests/seam/seam.h"
 #include "tests/topic/fixture.h"
@@ -49,6 +50,17 @@ class BatchRecovery : public TopicTest {
                      }).Join();
     ASSERT_EQ(code, -SIGKILL);
   }
+  // Both copies of the control record, so that nothing tells how far the log was durable.
+  void RotControl() const {
+    for (const uint64_t offset : format::kControlCopyOffset) Flip(Path("control"), offset + 40, 0x20);
+  }
+  // The bus becomes a copy of itself.
+  void Copy() const {
+    std::filesystem::copy(bus_, scratch_ / "copy", std::filesystem::copy_options::recursive);
+    std::filesystem::remove_all(bus_);
+    std::filesystem::rename(scratch_ / "copy", bus_);
+    std::filesystem::permissions(bus_, std::filesystem::perms::owner_all);
+  }
   void Rot(uint64_t position) const { Flip(Path(SegmentName(0)), position, 0x20); }
 
   struct Content {
@@ -66,6 +78,19 @@ class BatchRecovery : public TopicTest {
       if (record.kind() == RecordKind::kGap) content.gaps.push_back(record.gap());
     }
     return content;
+  }
+
+  // What a reader gets who is there before any writer: it ends with an error that asks for one.
+  Texts ReadBefore() const {
+    Texts texts;
+    auto topic = OpenReadOnly();
+    EXPECT_TRUE(Succeeds(topic));
+    if (!topic.ok()) return texts;
+    auto consumer = topic->NewConsumer({.gaps = Gaps::kAll});
+    absl::StatusOr<RecordView> record = consumer->Next(absl::Seconds(20));
+    for (; record.ok(); record = consumer->Next(absl::Seconds(20))) texts.push_back(TextOf(*record));
+    EXPECT_TRUE(Fails(record.status(), absl::StatusCode::kFailedPrecondition, "bus recover t --apply"));
+    return texts;
   }
 
   // The steps that a dry run tells.
@@ -150,10 +175,7 @@ TEST_F(BatchRecovery, ARottenTableIsOneGapOfDamage) {
 TEST_F(BatchRecovery, AClosedCopyLosesTheRottenRecordAlone) {
   Publish(false);
   ASSERT_TRUE(Succeeds(Make()));  // and closed again
-  std::filesystem::copy(bus_, scratch_ / "copy", std::filesystem::copy_options::recursive);
-  std::filesystem::rename(bus_, scratch_ / "original");
-  std::filesystem::rename(scratch_ / "copy", bus_);
-  std::filesystem::permissions(bus_, std::filesystem::perms::owner_all);
+  Copy();
   Rot(kFirst + kRecord + 24);
   const auto report = RecoverTopic(bus_, "t", {.apply = true});
   ASSERT_TRUE(Succeeds(report));
@@ -176,6 +198,31 @@ TEST_F(BatchRecovery, AReaderBeforeTheRecoveryGetsNothingOfIt) {
     if (!record.ok()) break;
     EXPECT_LT(record->position().offset, kStart) << TextOf(record);
   }
+}
+
+// Its first records verify, and a recovery takes them back all the same: nobody was to see them meanwhile.
+TEST_F(BatchRecovery, AReaderGetsNothingOfItWhereNoControlCopyIsReadable) {
+  Publish(false);
+  Rot(kFirst + 2 * kRecord + 24);
+  RotControl();
+  EXPECT_EQ(ReadBefore(), (Texts{"record1000"}));
+  EXPECT_EQ(ReadAll().texts, (Texts{"record1000", "<torn>", "record1004", "<damage>"}));
+}
+
+TEST_F(BatchRecovery, AReaderOfACopyGetsNothingOfIt) {
+  Publish(false);
+  Rot(kFirst + 2 * kRecord + 24);
+  Copy();
+  EXPECT_EQ(ReadBefore(), (Texts{"record1000"}));
+  ASSERT_TRUE(Succeeds(RecoverTopic(bus_, "t", {.apply = true})));
+  EXPECT_EQ(ReadAll().texts, (Texts{"record1000", "<torn>", "record1004", "<copied>"}));
+}
+
+// A whole one is kept by every recovery, and read before it.
+TEST_F(BatchRecovery, AReaderGetsAWholeOneWhereNoControlCopyIsReadable) {
+  Publish(false);
+  RotControl();
+  EXPECT_EQ(ReadBefore(), (Texts{"record1000", "record1001", "record1002", "record1003", "record1004"}));
 }
 
 TEST_F(BatchRecovery, KilledAtEachPointOfTearingItStaysWhole) {
