@@ -52,7 +52,7 @@ struct Needed {
 };
 
 struct Tally {
-  uint64_t images = 0;
+  Figures figures;
   uint64_t back = 0;     // the cursor stood at an earlier commit than the last
   uint64_t durable = 0;  // of which something was acknowledged as durable
 };
@@ -105,7 +105,7 @@ class CursorHistory {
     if (!listed.ok()) return listed.status().ToString();
     if (listed->size() == 1 && !(*listed)[0].content.ok()) return (*listed)[0].content.status().ToString();
     const auto position = listed->empty() ? std::nullopt : std::optional((*listed)[0].content->place.position);
-    ++tally.images;
+    ++tally.figures.images;
     const size_t least = LastDurable(moment);
     tally.durable += least > 0 ? 1 : 0;
     size_t last = least;
@@ -249,6 +249,7 @@ void RunCursors(uint64_t seed, Tally& tally) {
       if (image.stale == 0 && i + 1 < kImagesEach) continue;
       store.Restore(image);
       const std::string wrong = cursor.Judge(moment, tally);
+      tally.figures.lost += wrong.empty() ? 0 : 1;
       ASSERT_EQ(wrong, "") << "cut at " << moment << " in phase " << phase;
     }
   }
@@ -258,12 +259,13 @@ void RunCursors(uint64_t seed, Tally& tally) {
 void RunAllCursors(uint64_t seed, uint64_t short_form, uint64_t long_form) {
   const Budget budget;
   Tally tally;
-  for (uint64_t n = 0; budget.More(tally.images, short_form, long_form); ++n) {
+  tally.figures.seed = seed;
+  const uint64_t& images = tally.figures.images;
+  const ReportAtEnd report("power-cursors", tally.figures);
+  for (uint64_t n = 0; budget.More(images, short_form, long_form); ++n) {
     ASSERT_NO_FATAL_FAILURE(RunCursors(seed + n, tally)) << "seed " << seed;
   }
-  const uint64_t images = tally.images;
   fmt::print("power-cursors: gone back {}, behind something durable {}\n", tally.back, tally.durable);
-  Report("power-cursors", {.images = images, .seed = seed});
   EXPECT_GT(tally.back, images / 20) << "the cuts did cut";
   EXPECT_GT(tally.durable, images / 4);
 }
@@ -349,7 +351,9 @@ absl::Status GoOn(const std::string& bus_path, uint64_t position, uint64_t& gaps
 
 TEST_F(PowerCursorTest, WhatTheLogLostIsAGapFirst) {
   uint64_t gaps = 0;
-  uint64_t images = 0;
+  Figures figures = {.seed = 1};
+  uint64_t& images = figures.images;
+  const ReportAtEnd report("power-cursors", figures);
   for (uint64_t seed = 1; images < 1000; ++seed) {
     SCOPED_TRACE(fmt::format("workload {}", seed));
     const Scratch scratch(ScratchParent());
@@ -371,6 +375,7 @@ TEST_F(PowerCursorTest, WhatTheLogLostIsAGapFirst) {
       store.Restore(history.Draw(moment, static_cast<Mix>(random() % kMixes), random));
       ++seam_control.boot_id;
       const absl::Status went = GoOn(bus, position, gaps);
+      figures.lost += went.ok() ? 0 : 1;
       ASSERT_TRUE(went.ok()) << went;
     }
   }

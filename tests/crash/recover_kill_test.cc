@@ -208,6 +208,8 @@ class RecoverKillTest : public testing::Test {
 
   void KillEverywhere(const char* what, Leave leave, uint64_t least) {
     uint64_t point = 0;
+    test::Figures figures;
+    const test::ReportAtEnd report("recovery-kill-points", figures);
     for (int code = -SIGKILL; code == -SIGKILL;) {
       SCOPED_TRACE("killed before point " + std::to_string(++point));
       Renew(leave);
@@ -215,12 +217,14 @@ class RecoverKillTest : public testing::Test {
       code = ApplyKilledAt(point);
       ExpectMends();
       ExpectGoesOn();
+      figures.points = point - 1;
+      // Each time everything is read twice: by who verifies, and by who goes on.
+      figures.records = point * (2 * kRecords + 1);
+      figures.lost += HasFailure() ? 1 : 0;
       ASSERT_FALSE(HasFailure());
       ASSERT_TRUE(code == 0 || code == -SIGKILL) << code;
     }
     std::printf("%s:\n", what);
-    // Each time everything is read twice: by who verifies, and by who goes on.
-    test::Report("recovery-kill-points", {.points = point - 1, .records = point * (2 * kRecords + 1)});
     EXPECT_GE(point - 1, least);
   }
 

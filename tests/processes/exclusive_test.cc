@@ -1,7 +1,7 @@
 // Exclusive topics between processes: who is refused, who takes over from the dead while consumers go on, and that
 // nobody sleeps through a record although its producer only stores.
 //
-// LIBBUS_STORM_KILLS: how many deaths in each storm.
+// LIBBUS_BUDGET: how long the many take-overs go on (tests/support/proof.h).
 #include <absl/time/clock.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -12,6 +12,7 @@
 
 #include "tests/processes/traffic.h"
 #include "tests/seam/seam.h"
+#include "tests/support/proof.h"
 #include "tests/support/scratch.h"
 
 namespace libbus::test {
@@ -180,8 +181,6 @@ bool LetPass(const Match& match, const std::vector<Child>& contenders, uint64_t 
 }
 
 void RunTakeOvers(const char* what, uint32_t kills) {
-  const char* const given = std::getenv("LIBBUS_STORM_KILLS");
-  if (given != nullptr) kills = static_cast<uint32_t>(std::strtoul(given, nullptr, 10));
   std::mt19937_64 random(FlushedSeed(what));
   const Scratch scratch(FastParent());
   const std::string path = scratch / "bus";
@@ -223,7 +222,8 @@ TEST(Exclusive, ManyTakeOversWhileConsumersGoOn) { RunTakeOvers("take-overs", 20
 
 // In turns: a lane has so many numbers.
 TEST(ExclusiveSlow, VeryManyTakeOvers) {
-  for (int turn = 0; turn < 5 && !HasFailure(); ++turn) RunTakeOvers("many take-overs", 400);
+  const Budget budget;
+  for (uint64_t turn = 0; budget.More(turn, 5, 25) && !HasFailure(); ++turn) RunTakeOvers("many take-overs", 400);
 }
 
 // --- wake-ups --------------------------------------------------------------------------------------------------------

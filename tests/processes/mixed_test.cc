@@ -8,7 +8,7 @@
 //   never
 //                        leaves one out. Retention deletes behind the auditor's cursor.
 //
-// LIBBUS_STORM_KILLS: how many deaths.
+// LIBBUS_BUDGET: how long it goes on (tests/support/proof.h).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tests/processes/traffic.h"
+#include "tests/support/proof.h"
 #include "tests/support/scratch.h"
 
 namespace libbus::test {
@@ -208,7 +209,9 @@ int TrimmerMain(const std::string& path, Told& told) {
   return 0;
 }
 
-void RunMixed(const std::string& parent, uint32_t kills) {
+// `least`: deaths, in the short form.
+void RunMixed(const std::string& parent, uint64_t least) {
+  const Budget budget(0.5);
   std::mt19937_64 random(FlushedSeed("mixed"));
   const Scratch scratch(parent);
   const std::string path = scratch / "bus";
@@ -227,7 +230,8 @@ void RunMixed(const std::string& parent, uint32_t kills) {
   };
   std::vector<Child> children;
   for (const auto& role : roles) children.emplace_back(role);
-  for (uint32_t kill = 0; kill < kills && !told->wrong; ++kill) {
+  uint64_t kills = 0;
+  for (; budget.More(kills, least, 2000) && !told->wrong; ++kills) {
     const uint64_t until = told->published + random() % 300;
     ASSERT_TRUE(WaitUntil([&] { return told->published >= until || told->wrong; })) << told->Describe();
     const size_t who = random() % roles.size();
@@ -256,14 +260,9 @@ void RunMixed(const std::string& parent, uint32_t kills) {
   fmt::print("mixed: kills {}, {}", kills, told->Describe());
 }
 
-uint32_t KillsWanted(uint32_t otherwise) {
-  const char* given = std::getenv("LIBBUS_STORM_KILLS");
-  return given != nullptr ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10)) : otherwise;
-}
+TEST(Mixed, EverybodyDiesNowAndThen) { RunMixed(FastParent(), 150); }
 
-TEST(Mixed, EverybodyDiesNowAndThen) { RunMixed(FastParent(), KillsWanted(150)); }
-
-TEST(Mixed, OnTheUsualFileSystem) { RunMixed(UsualParent(), KillsWanted(60)); }
+TEST(Mixed, OnTheUsualFileSystem) { RunMixed(UsualParent(), 60); }
 
 }  // namespace
 }  // namespace libbus::test

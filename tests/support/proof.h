@@ -18,6 +18,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace libbus::test {
 
@@ -82,6 +83,19 @@ inline void Report(std::string_view name, const Figures& f) {
   }
   if (fd >= 0) close(fd);
 }
+
+// The same at the end of its scope, so also where a check ends the case before its time. `figures` as they are then.
+class ReportAtEnd {
+ public:
+  ReportAtEnd(std::string name, const Figures& figures) : name_(std::move(name)), figures_(figures) {}
+  ~ReportAtEnd() { Report(name_, figures_); }
+  ReportAtEnd(const ReportAtEnd&) = delete;
+  ReportAtEnd& operator=(const ReportAtEnd&) = delete;
+
+ private:
+  const std::string name_;
+  const Figures& figures_;
+};
 
 }  // namespace libbus::test
 
