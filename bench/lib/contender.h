@@ -17,6 +17,9 @@
 
 namespace libbus::bench {
 
+// From this size on every record is stamped.
+inline constexpr size_t kStampEachFrom = 4096;
+
 // One run of one contender. The same for all contenders of a round.
 struct Run {
   size_t size = 64;          // bytes of a record
@@ -29,14 +32,27 @@ struct Run {
   std::string directory;     // empty at first, removed afterwards
 
   bool paced() const { return interval_ns > 0; }
+  // Every so manyth record of a producer has a stamp: every one where it has a time at which it is due, and where
+  // reading the clock is nothing beside it.
+  uint32_t stamp_every() const { return paced() || size >= kStampEachFrom ? 1 : 32; }
+  // How many a consumer reads.
+  uint64_t stamped() const { return producers * ((records + stamp_every() - 1) / stamp_every()); }
   uint64_t total() const { return records * producers; }
 };
+
+// The subject is what is measured (libbus in one mode or the other), a reference a limit of the machine, a peer what a
+// user would take instead.
+enum class Kind : uint8_t { kSubject, kReference, kPeer };
 
 class Contender {
  public:
   virtual ~Contender() = default;
 
   virtual std::string_view name() const = 0;
+  virtual Kind kind() const { return Kind::kReference; }
+
+  // Why it cannot do such a run, in a few words. Empty: it can.
+  virtual std::string Refusal(const Run&) const { return {}; }
 
   // In the parent, before the processes of the run start; they inherit what is mapped.
   virtual absl::Status Prepare(const Run& run) = 0;

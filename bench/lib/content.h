@@ -2,7 +2,8 @@
 // lost, doubled, reordered or altered record, and a fast wrong answer is a failure.
 //
 //   word 0   the id: producer (upper 16 bits) and sequence (lower 48)
-//   word 1   paced runs: when the record was due, CLOCK_MONOTONIC ns; else as the words behind it
+//   word 1   stamped records: when the record was due, or where nothing is due when it was sent, CLOCK_MONOTONIC ns;
+//            others: as the words behind it
 //   word i   a start that depends on the id, plus i times a constant
 #ifndef LIBBUS_BENCH_CONTENT_H_
 #define LIBBUS_BENCH_CONTENT_H_
@@ -50,8 +51,8 @@ class ContentBlock {
         c_(start_ + kStep * 4),
         d_(start_ + kStep * 6) {}
 
-  // In a paced record's first block word 1 is what `due` says.
-  void SetDue(uint64_t due) { a_[1] = due; }
+  // In a stamped record's first block word 1 is the stamp.
+  void SetStamp(uint64_t stamp) { a_[1] = stamp; }
 
   void Advance() {
     a_ = start_ += kStep * 8;
@@ -117,23 +118,29 @@ inline bool BlocksMatch(ContentBlock block, std::span<const std::byte> record) {
   return difference == 0 && std::memcmp(record.data() + at, last, record.size() - at) == 0;
 }
 
-// Fills a record of an unpaced run. REQUIRES: at least kMinRecordSize bytes, here and below.
+// Fills a record without a stamp. REQUIRES: at least kMinRecordSize bytes, here and below.
 inline void FillRecord(uint64_t id, std::span<std::byte> out) { FillBlocks(ContentBlock(id), out); }
 
-// Fills a record of a paced run.
-inline void FillRecord(uint64_t id, uint64_t due, std::span<std::byte> out) {
+// Fills one with a stamp.
+inline void FillRecord(uint64_t id, uint64_t stamp, std::span<std::byte> out) {
   ContentBlock block(id);
-  block.SetDue(due);
+  block.SetStamp(stamp);
   FillBlocks(block, out);
 }
 
-inline uint64_t DueOf(std::span<const std::byte> record) { return LoadWord(record, 1); }
+inline uint64_t StampOf(std::span<const std::byte> record) { return LoadWord(record, 1); }
+
+// Whether a record has a stamp where every `every`th of its producer has one. REQUIRES: 0 (none) or a power of two.
+inline constexpr bool IsStamped(uint64_t sequence, uint32_t every) {
+  return every != 0 && (sequence & (every - 1)) == 0;
+}
 
 // Checks the records that one consumer reads: each producer's in order, none missing, none twice, every byte right
-// (but the due time of a paced run, which nothing else tells).
+// (but a stamp, which nothing else tells).
 class Verifier {
  public:
-  Verifier(size_t size, uint32_t producers, bool paced) : size_(size), paced_(paced), next_(producers, 0) {}
+  Verifier(size_t size, uint32_t producers, uint32_t stamp_every)
+      : size_(size), stamp_every_(stamp_every), next_(producers, 0) {}
 
   // False, and error() says why, at the first record that is not the one expected.
   bool Check(std::span<const std::byte> record) {
@@ -141,13 +148,16 @@ class Verifier {
     const uint64_t id = LoadWord(record, 0);
     if (!CheckId(id)) return false;
     ContentBlock block(id);
-    if (paced_) block.SetDue(DueOf(record));
+    stamped_ = IsStamped(SequenceOf(id), stamp_every_);
+    if (stamped_) block.SetStamp(StampOf(record));
     if (!BlocksMatch(block, record)) return FailContent(block, record);
     ++verified_;
     return true;
   }
 
   uint64_t verified() const { return verified_; }
+  // Whether the record last checked has a stamp.
+  bool stamped() const { return stamped_; }
   const std::string& error() const { return error_; }
 
  private:
@@ -180,7 +190,8 @@ class Verifier {
   }
 
   size_t size_;
-  bool paced_;
+  uint32_t stamp_every_;
+  bool stamped_ = false;
   std::vector<uint64_t> next_;
   uint64_t verified_ = 0;
   std::string error_;

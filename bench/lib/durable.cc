@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
+#include <random>
 
 #include "bench/lib/content.h"
 #include "bench/lib/durable_writer.h"
@@ -15,6 +17,7 @@
 namespace libbus::bench {
 namespace {
 
+constexpr uint64_t kSeed = 1;  // of the order
 constexpr uint64_t kEachRecords = 4000;
 constexpr uint64_t kIntervalBytes = 64 << 20;
 constexpr uint64_t kIntervalSamples = 5000;
@@ -47,7 +50,7 @@ class Runner {
   int Produce(uint32_t index) {
     area_.CatchUp();
     ProcessReport& report = *area_.producer_report(index);
-    const auto delays = follower_ ? std::span<uint64_t>() : area_.delays().subspan(index * run_.records, run_.records);
+    const auto delays = follower_ ? std::span<uint64_t>() : area_.times().subspan(index * run_.records, run_.records);
     DurableSide side = {index, area_.start(), &report, delays};
     return RunArea::Report(writer_.Write(run_, side), report);
   }
@@ -55,7 +58,7 @@ class Runner {
   int Follow() {
     area_.CatchUp();
     ProcessReport& report = *area_.consumer_report(0);
-    const ConsumerSide side = {0, area_.start(), area_.done(), &report, area_.delays()};
+    const ConsumerSide side = {0, area_.start(), area_.done(), &report, area_.times()};
     return RunArea::Report(FollowDurable(run_, side), report);
   }
 
@@ -103,7 +106,7 @@ absl::Status RunInArea(const DurableRun& run, const DurableOptions& options, Wan
   const auto syncs = writer.Check(run);
   if (!syncs.ok()) return syncs.status();
   if (wants != Wants::kFollower) AddRates(run, SumUp(run, area), *syncs, way);
-  if (wants != Wants::kRates) way.latencies.push_back(Summarise(area.delays()));
+  if (wants != Wants::kRates) way.latencies.push_back(Summarise(area.times()));
   return absl::OkStatus();
 }
 
@@ -153,8 +156,12 @@ absl::StatusOr<DurableResult> RunDurableEach(const DurableOptions& options) {
   writers.push_back(MakeBareWrite());
   DurableResult result = {.options = options, .records = run.total(), .ways = {}};
   for (const auto& writer : writers) result.ways.push_back({.name = std::string(writer->name())});
+  std::mt19937_64 random(kSeed);
+  std::vector<size_t> order(writers.size());
+  std::iota(order.begin(), order.end(), size_t{0});
   for (uint32_t round = 0; round < options.rounds; ++round) {
-    for (size_t i = 0; i < writers.size(); ++i) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (const size_t i : order) {
       auto ran = RunOnce(run, options, Wants::kRatesAndLatencies, *writers[i], result.ways[i]);
       if (!ran.ok()) return ran;
     }

@@ -59,7 +59,7 @@ class Bare : public DurableWriter {
 
   // One sync for each record.
   absl::StatusOr<uint64_t> Check(const DurableRun& run) override {
-    Verifier verifier(run.size, run.producers, true);
+    Verifier verifier(run.size, run.producers, 1);
     for (uint64_t i = 0; i < run.total(); ++i) {
       const std::byte* at = file_.data() + i * Stride(run);
       if (LoadWord({at, kHeader}, 0) != run.size) return absl::InternalError(fmt::format("record {} is missing", i));

@@ -35,7 +35,7 @@ absl::Status VerifyTopic(const DurableRun& run) {
   if (!topic.ok()) return topic.status();
   auto consumer = topic->NewConsumer({.limit = Limit::kDurable});
   if (!consumer.ok()) return consumer.status();
-  Verifier verifier(run.size, run.producers, true);
+  Verifier verifier(run.size, run.producers, 1);
   for (const RecordView& record : consumer->Records(absl::ZeroDuration())) {
     if (record.kind() == RecordKind::kGap) return absl::InternalError("a gap where records were published");
     if (!verifier.Check(record.payload())) return absl::InternalError(verifier.error());
@@ -107,14 +107,14 @@ absl::Status FollowDurable(const DurableRun& run, const ConsumerSide& side) {
   if (!topic.ok()) return topic.status();
   auto consumer = topic->NewConsumer({.wait = Wait::kPark, .limit = Limit::kDurable});
   if (!consumer.ok()) return consumer.status();
-  Verifier verifier(run.size, run.producers, true);
+  Verifier verifier(run.size, run.producers, 1);
   side.start->Arrive();
   while (verifier.verified() < run.total()) {
     const auto record = consumer->Next();
     if (!record.ok()) return record.status();
     const uint64_t now = NowNs();
     if (!verifier.Check(record->payload())) return absl::InternalError(verifier.error());
-    side.delays[verifier.verified() - 1] = now - DueOf(record->payload());
+    side.times[verifier.verified() - 1] = now - StampOf(record->payload());
   }
   side.report->verified = verifier.verified();
   return absl::OkStatus();

@@ -51,6 +51,7 @@ class LibbusContender : public Contender {
   explicit LibbusContender(bool always_shared) : always_shared_(always_shared) {}
 
   std::string_view name() const override { return always_shared_ ? "shared" : "libbus"; }
+  Kind kind() const override { return Kind::kSubject; }
 
   // In a process of its own: what forks the others has never used the library.
   absl::Status Prepare(const Run& run) override {

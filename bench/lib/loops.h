@@ -21,13 +21,9 @@ namespace libbus::bench {
 // How long a spinning consumer leaves the line alone after its first failed poll, as libbus does.
 inline constexpr uint64_t kFirstPauseNs = 800;
 
-// Waits for `ready` after one poll has failed, in the way of libbus consumers.
+// Polls for `ready` after one poll has failed, in the way of libbus consumers.
 template <typename Ready>
-void WaitUntilReady(Wait wait, Bell& bell, Ready ready) {
-  if (wait == Wait::kPark) {
-    while (!ready()) bell.SleepUnless(ready);
-    return;
-  }
+void SpinUntilReady(Ready ready) {
   const uint64_t quiet_until = NowNs() + kFirstPauseNs;
   do {
     for (int i = 0; i < 8; ++i) platform::Relax();
@@ -35,10 +31,25 @@ void WaitUntilReady(Wait wait, Bell& bell, Ready ready) {
   while (!ready()) platform::Relax();
 }
 
+// The same, or sleeps.
+template <typename Ready>
+void WaitUntilReady(Wait wait, Bell& bell, Ready ready) {
+  if (wait == Wait::kPark) {
+    while (!ready()) bell.SleepUnless(ready);
+    return;
+  }
+  SpinUntilReady(ready);
+}
+
 template <typename Writer>
 absl::Status WriteFast(const Run& run, const ProducerSide& side, Writer& writer, std::span<std::byte> buffer) {
   for (uint64_t sequence = 0; sequence < run.records; ++sequence) {
-    FillRecord(RecordId(side.index, sequence), buffer);
+    const uint64_t id = RecordId(side.index, sequence);
+    if (IsStamped(sequence, run.stamp_every())) {
+      FillRecord(id, NowNs(), buffer);
+    } else {
+      FillRecord(id, buffer);
+    }
     if (auto written = writer.Write(buffer); !written.ok()) return written;
   }
   return absl::OkStatus();
@@ -67,26 +78,31 @@ absl::Status WriteRecords(const Run& run, const ProducerSide& side, Writer& writ
   return status;
 }
 
-// Reads one record, notes its delay, verifies it.
+// Of a stamped record that was read at `now`.
+inline absl::Status NoteTime(const Run& run, ConsumerSide& side, uint64_t stamp, uint64_t now, uint64_t index) {
+  if (now < stamp) return absl::InternalError(fmt::format("read at {} ns, before its stamp of {} ns", now, stamp));
+  side.times[index] = run.paced() ? now - stamp : now;
+  return absl::OkStatus();
+}
+
+// Reads one record, verifies it, notes the time of a stamped one.
 template <typename Reader>
-absl::Status ReadOne(const Run& run, ConsumerSide& side, Reader& reader, Verifier& verifier) {
+absl::Status ReadOne(const Run& run, ConsumerSide& side, Reader& reader, Verifier& verifier, uint64_t& stamped) {
   const auto record = reader.Next();
   if (!record.ok()) return record.status();
   const uint64_t now = run.paced() ? NowNs() : 0;
   if (!verifier.Check(*record)) return absl::InternalError(verifier.error());
-  if (!run.paced()) return absl::OkStatus();
-  const uint64_t due = DueOf(*record);
-  if (now < due) return absl::InternalError(fmt::format("read at {} ns, before it was due at {} ns", now, due));
-  side.delays[verifier.verified() - 1] = now - due;
-  return absl::OkStatus();
+  if (!verifier.stamped()) return absl::OkStatus();
+  return NoteTime(run, side, StampOf(*record), run.paced() ? now : NowNs(), stamped++);
 }
 
 template <typename Reader>
 absl::Status ReadRecords(const Run& run, ConsumerSide& side, Reader& reader) {
-  Verifier verifier(run.size, run.producers, run.paced());
+  Verifier verifier(run.size, run.producers, run.stamp_every());
+  uint64_t stamped = 0;
   side.report->started_ns = side.start->Arrive();
   while (verifier.verified() < run.total()) {
-    if (auto read = ReadOne(run, side, reader, verifier); !read.ok()) return read;
+    if (auto read = ReadOne(run, side, reader, verifier, stamped); !read.ok()) return read;
   }
   side.report->finished_ns = NowNs();
   side.report->verified = verifier.verified();

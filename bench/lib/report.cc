@@ -2,92 +2,218 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
 #include <vector>
+
+#include "bench/lib/figures.h"
 
 namespace libbus::bench {
 namespace {
 
 constexpr std::string_view kSubject = "libbus";
-
-// A contender's rounds in one line: medians, but for the worst delay of all.
-struct Summary {
-  double rate;
-  double lowest;
-  double highest;
-  Latency latency;
-};
-
-Summary SummaryOf(const ContenderResult& result) {
-  const auto [lowest, highest] = std::minmax_element(result.rates.begin(), result.rates.end());
-  return {Median(result.rates), *lowest, *highest, Combine(result.latencies)};
-}
+constexpr size_t kHistogramLines = 24;
+constexpr size_t kHistogramWidth = 60;
 
 std::string_view WaitName(Wait wait) { return wait == Wait::kPark ? "park" : "spin"; }
 
 std::string_view ModeName(const CaseOptions& options) { return options.exclusive ? "exclusive" : "shared"; }
 
-std::string Count(uint32_t n, std::string_view what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); }
+std::string Count(uint64_t n, std::string_view what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); }
+
+uint32_t Spinning(const CaseOptions& options) {
+  return options.producers + (options.wait == Wait::kSpin ? options.consumers : 0);
+}
+
+bool Crowded(const CaseOptions& options) { return Spinning(options) > Cores(); }
 
 void AddTitle(const CaseResult& result, std::string& out) {
   const CaseOptions& options = result.options;
-  fmt::format_to(std::back_inserter(out), "{} B, {}, {}, {}, {}: {} of {} records unpaced, {} one every {:.1f} us\n",
-                 options.size, Count(options.producers, "producer"), Count(options.consumers, "consumer"),
-                 ModeName(options), WaitName(options.wait), Count(options.rounds, "round"), result.records,
-                 result.samples, static_cast<double>(result.interval_ns) / 1000);
+  const auto back = std::back_inserter(out);
+  fmt::format_to(back, "{} B, {}, {}, {}, {}: {} of ", options.size, Count(options.producers, "producer"),
+                 Count(options.consumers, "consumer"), ModeName(options), WaitName(options.wait),
+                 Count(result.rounds, "round"));
+  if (options.unpaced) {
+    fmt::format_to(back, "{} records unpaced{}", result.records, result.shrunk ? " (what fits the disk)" : "");
+  }
+  if (options.paced) {
+    fmt::format_to(back, "{}{} one every {:.1f} us", options.unpaced ? ", " : "", result.samples,
+                   static_cast<double>(result.interval_ns) / 1000);
+  }
+  if (Crowded(options)) {
+    fmt::format_to(back, "; {} busy processes on {}", Spinning(options), Count(Cores(), "core"));
+  }
+  out += '\n';
 }
 
-void AddLine(const CaseResult& result, const ContenderResult& contender, std::string& out) {
-  const Summary summary = SummaryOf(contender);
-  const bool subject = contender.name == kSubject;
-  fmt::format_to(std::back_inserter(out), "  {:<16}{:>12.0f}{:>12.0f}{:>12.0f}{:>10}{:>10}{:>10}{:>10}{:>12}\n",
-                 contender.name, summary.rate, summary.lowest, summary.highest,
-                 subject ? std::string("-") : fmt::format("{:.2f}", RatioTo(result, contender.name)),
-                 summary.latency.p50_ns, summary.latency.p90_ns, summary.latency.p99_ns, summary.latency.max_ns);
+// What had to be done to get there, if anything.
+void AddTrouble(const CaseResult& result, std::string& out) {
+  const auto back = std::back_inserter(out);
+  if (result.dropped > 0) fmt::format_to(back, "  {} dropped and made again\n", Count(result.dropped, "run"));
+  if (result.disturbed > 0) {
+    fmt::format_to(back, "  {} counted although others took the cores, or the cores moved\n",
+                   Count(result.disturbed, "run"));
+  }
 }
 
-void AddReferenceKeys(const CaseResult& result, const ContenderResult& contender, std::string& out) {
-  const Summary summary = SummaryOf(contender);
-  fmt::format_to(std::back_inserter(out),
-                 ",\"ratio_to_{0}\":{1:.3f},\"{0}_msgs_per_s\":{2:.0f},\"{0}_p50_ns\":{3},\"{0}_p99_ns\":{4}",
-                 contender.name, RatioTo(result, contender.name), summary.rate, summary.latency.p50_ns,
-                 summary.latency.p99_ns);
+std::string RatioText(const CaseResult& result, const ContenderResult& contender, Distance distance,
+                      double Ratio::*field) {
+  if (contender.name == kSubject) return "-";
+  const auto ratio = RatioTo(result, contender.name, distance);
+  return ratio ? fmt::format("{:.2f}", *ratio.*field) : "";
+}
+
+void AddRates(const CaseResult& result, const ContenderResult& contender, Distance distance, std::string& out) {
+  const Figures figures = FiguresOf(contender, distance);
+  if (!figures.has_rates()) {
+    fmt::format_to(std::back_inserter(out), "{:>76}", "");
+    return;
+  }
+  fmt::format_to(std::back_inserter(out), "{:>12.0f}{:>10}{:>12.0f}{:>12.0f}{:>12.0f}{:>10}  {:<6}",
+                 figures.undisturbed, RatioText(result, contender, distance, &Ratio::undisturbed), figures.rate,
+                 figures.lowest, figures.highest, RatioText(result, contender, distance, &Ratio::end_to_end),
+                 fmt::format("n={}", figures.rounds));
+}
+
+void AddLatency(const ContenderResult& contender, Distance distance, std::string& out) {
+  const auto latency = FiguresOf(contender, distance).latency;
+  if (!latency) return;
+  fmt::format_to(std::back_inserter(out), "{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}", latency->p50_ns, latency->p90_ns,
+                 latency->p99_ns, latency->p999_ns, latency->p9999_ns, latency->max_ns);
+}
+
+void AddLine(const CaseResult& result, const ContenderResult& contender, Distance distance, std::string& out) {
+  std::string line = fmt::format("  {:<16}", contender.name);
+  if (!contender.refusal.empty()) {
+    out += fmt::format("{}skipped: {}\n", line, contender.refusal);
+    return;
+  }
+  if (result.options.unpaced) AddRates(result, contender, distance, line);
+  if (result.options.paced) AddLatency(contender, distance, line);
+  line.erase(line.find_last_not_of(' ') + 1);
+  out += line + '\n';
+}
+
+void AddHead(const CaseResult& result, Distance distance, std::string& out) {
+  const uint64_t travel = TravelOf(result, distance);
+  std::string line = fmt::format("  {:<16}", travel > 0 ? fmt::format("{}, {} ns", DistanceName(distance), travel)
+                                                        : std::string(DistanceName(distance)));
+  if (result.options.unpaced) {
+    line += fmt::format("{:>12}{:>10}{:>12}{:>12}{:>12}{:>10}{:>8}", "undisturbed", "libbus/it", "end to end", "lowest",
+                        "highest", "libbus/it", "");
+  }
+  if (result.options.paced) {
+    line += fmt::format("{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}", "p50 ns", "p90 ns", "p99 ns", "p99.9", "p99.99", "max");
+  }
+  line.erase(line.find_last_not_of(' ') + 1);
+  out += line + '\n';
+}
+
+// "libbus: 5.10 times pipe, the best peer (3.00 end to end); ..." for one kind.
+void AddBeside(const CaseResult& result, Kind kind, std::string_view what, Distance distance, std::string& out) {
+  const auto back = std::back_inserter(out);
+  if (const auto* best = BestOf(result, kind, distance); best != nullptr) {
+    if (const auto ratio = RatioTo(result, best->name, distance); ratio) {
+      fmt::format_to(back, "  rate: {:.2f} of the {}, {} ({:.2f} end to end)\n", ratio->undisturbed, what, best->name,
+                     ratio->end_to_end);
+    }
+  }
+  const auto own = FiguresOf(result.Of(kSubject), distance).latency;
+  if (const auto* quickest = QuickestOf(result, kind, distance); quickest != nullptr && own) {
+    const auto theirs = FiguresOf(*quickest, distance).latency;
+    fmt::format_to(back, "  p50: {:.2f} of the {}, {}\n",
+                   static_cast<double>(own->p50_ns) / static_cast<double>(theirs->p50_ns), what, quickest->name);
+  }
+}
+
+void AddTable(const CaseResult& result, Distance distance, std::string& out) {
+  AddHead(result, distance, out);
+  for (const ContenderResult& contender : result.contenders) AddLine(result, contender, distance, out);
+  AddBeside(result, Kind::kPeer, "best peer", distance, out);
+  AddBeside(result, Kind::kReference, "limit", distance, out);
+  const Histogram& delays = result.Of(kSubject).delays[static_cast<size_t>(distance)];
+  if (delays.count() > 0) {
+    fmt::format_to(std::back_inserter(out), "  libbus, delays from (all up to the line's end):\n{}",
+                   delays.Draw(kHistogramLines, kHistogramWidth));
+  }
+}
+
+void AddLatencyKeys(const Figures& figures, const std::string& prefix, std::string& out) {
+  if (!figures.latency) return;
+  const Latency& latency = *figures.latency;
+  fmt::format_to(
+      std::back_inserter(out),
+      R"(,"{0}p50_ns":{1},"{0}p90_ns":{2},"{0}p99_ns":{3},"{0}p999_ns":{4},"{0}p9999_ns":{5},"{0}max_ns":{6})", prefix,
+      latency.p50_ns, latency.p90_ns, latency.p99_ns, latency.p999_ns, latency.p9999_ns, latency.max_ns);
+}
+
+// The keys of one contender, with a prefix for all but libbus.
+void AddKeys(const Figures& figures, const std::string& prefix, std::string& out) {
+  const auto back = std::back_inserter(out);
+  if (figures.has_rates()) {
+    fmt::format_to(back, R"(,"{0}msgs_per_s":{1:.0f},"{0}msgs_per_s_lowest":{2:.0f},"{0}msgs_per_s_highest":{3:.0f})",
+                   prefix, figures.rate, figures.lowest, figures.highest);
+    fmt::format_to(back,
+                   R"(,"{0}undisturbed_msgs_per_s":{1:.0f},"{0}undisturbed_msgs_per_s_lowest":{2:.0f})"
+                   R"(,"{0}undisturbed_msgs_per_s_highest":{3:.0f})",
+                   prefix, figures.undisturbed, figures.undisturbed_lowest, figures.undisturbed_highest);
+  }
+  AddLatencyKeys(figures, prefix, out);
+}
+
+std::string_view KindName(Kind kind) {
+  return kind == Kind::kPeer ? "peer" : kind == Kind::kReference ? "reference" : "libbus";
+}
+
+std::string Quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out + '"';
+}
+
+void AddOther(const CaseResult& result, const ContenderResult& contender, Distance distance, std::string& out) {
+  const auto back = std::back_inserter(out);
+  const std::string prefix = contender.name + "_";
+  fmt::format_to(back, R"(,"{}kind":"{}")", prefix, KindName(contender.kind));
+  if (!contender.refusal.empty()) {
+    fmt::format_to(back, R"(,"{}skipped":{})", prefix, Quoted(contender.refusal));
+    return;
+  }
+  if (const auto ratio = RatioTo(result, contender.name, distance); ratio) {
+    fmt::format_to(back, R"(,"ratio_to_{0}":{1:.3f},"undisturbed_ratio_to_{0}":{2:.3f})", contender.name,
+                   ratio->end_to_end, ratio->undisturbed);
+  }
+  AddKeys(FiguresOf(contender, distance), prefix, out);
 }
 
 }  // namespace
 
-double RatioTo(const CaseResult& result, std::string_view reference) {
-  const auto& subject = result.Of(kSubject).rates;
-  const auto& other = result.Of(reference).rates;
-  std::vector<double> ratios;
-  for (size_t i = 0; i < subject.size(); ++i) ratios.push_back(subject[i] / other[i]);
-  return Median(std::move(ratios));
-}
-
 std::string TextReport(const CaseResult& result) {
   std::string out;
   AddTitle(result, out);
-  fmt::format_to(std::back_inserter(out), "  {:<16}{:>12}{:>12}{:>12}{:>10}{:>10}{:>10}{:>10}{:>12}\n", "", "records/s",
-                 "lowest", "highest", "libbus/it", "p50 ns", "p90 ns", "p99 ns", "max ns");
-  for (const ContenderResult& contender : result.contenders) AddLine(result, contender, out);
+  AddTrouble(result, out);
+  for (const Distance distance : DistancesOf(result)) AddTable(result, distance, out);
   return out;
 }
 
 std::string JsonReport(const CaseResult& result) {
   const CaseOptions& options = result.options;
-  const Summary summary = SummaryOf(result.Of(kSubject));
-  std::string out = fmt::format(
-      R"({{"mode":"{}","size":{},"producers":{},"consumers":{},"wait":"{}","rounds":{},"records":{},"samples":{})",
-      ModeName(options), options.size, options.producers, options.consumers, WaitName(options.wait), options.rounds,
-      result.records, result.samples);
-  fmt::format_to(std::back_inserter(out),
-                 R"(,"msgs_per_s":{:.0f},"msgs_per_s_lowest":{:.0f},"msgs_per_s_highest":{:.0f})", summary.rate,
-                 summary.lowest, summary.highest);
-  fmt::format_to(std::back_inserter(out), R"(,"p50_ns":{},"p90_ns":{},"p99_ns":{},"max_ns":{})", summary.latency.p50_ns,
-                 summary.latency.p90_ns, summary.latency.p99_ns, summary.latency.max_ns);
+  const Distance distance = DistancesOf(result).front();
+  const Figures figures = FiguresOf(result.Of(kSubject), distance);
+  std::string out =
+      fmt::format(R"({{"mode":"{}","size":{},"producers":{},"consumers":{},"wait":"{}","rounds":{},"records":{})",
+                  ModeName(options), options.size, options.producers, options.consumers, WaitName(options.wait),
+                  result.rounds, result.records);
+  const auto back = std::back_inserter(out);
+  if (options.paced) fmt::format_to(back, R"(,"samples":{},"interval_ns":{})", result.samples, result.interval_ns);
+  fmt::format_to(back, R"(,"class":"{}","travel_ns":{},"class_rounds":{},"dropped":{},"disturbed":{},"crowded":{})",
+                 DistanceName(distance), TravelOf(result, distance), figures.rounds, result.dropped, result.disturbed,
+                 Crowded(options));
+  AddKeys(figures, "", out);
   for (const ContenderResult& contender : result.contenders) {
-    if (contender.name != kSubject) AddReferenceKeys(result, contender, out);
+    if (contender.name != kSubject) AddOther(result, contender, distance, out);
   }
   return out + "}\n";
 }

@@ -3,19 +3,16 @@
 #define LIBBUS_BENCH_REPORT_H_
 
 #include <string>
-#include <string_view>
 
 #include "bench/lib/runner.h"
 
 namespace libbus::bench {
 
-// The median of the rounds' ratios of libbus's rate to a reference's.
-double RatioTo(const CaseResult& result, std::string_view reference);
-
-// A table with a line for each contender. Ends with a newline.
+// A table with a line for each contender, one table for each distance of the cores at which libbus was measured; below
+// it libbus beside the best peer and the limit, and how its delays are spread. Ends with a newline.
 std::string TextReport(const CaseResult& result);
 
-// One object on one line. Ends with a newline.
+// One object on one line, of the distance with most rounds. Ends with a newline.
 std::string JsonReport(const CaseResult& result);
 
 }  // namespace libbus::bench

@@ -1,4 +1,4 @@
-// What the processes of a run and their parent share: barriers, reports, delays.
+// What the processes of a run and their parent share: barriers, reports, times.
 #ifndef LIBBUS_BENCH_RUN_AREA_H_
 #define LIBBUS_BENCH_RUN_AREA_H_
 
@@ -14,14 +14,14 @@ namespace libbus::bench {
 
 class RunArea {
  public:
-  // `delays`: how many there is room for, of all processes together.
-  static absl::StatusOr<RunArea> Make(uint32_t producers, uint32_t consumers, uint64_t delays);
+  // `times`: how many there is room for, of all processes together.
+  static absl::StatusOr<RunArea> Make(uint32_t producers, uint32_t consumers, uint64_t times);
 
   Barrier* start() { return reinterpret_cast<Barrier*>(memory_.data()); }
   Barrier* done() { return reinterpret_cast<Barrier*>(memory_.data() + kDoneAt); }
   ProcessReport* producer_report(uint32_t producer) { return report(producer); }
   ProcessReport* consumer_report(uint32_t consumer) { return report(producers_ + consumer); }
-  std::span<uint64_t> delays() { return {reinterpret_cast<uint64_t*>(report(producers_ + consumers_)), delays_}; }
+  std::span<uint64_t> times() { return {reinterpret_cast<uint64_t*>(report(producers_ + consumers_)), times_}; }
 
   // In a child: maps every page, so that no fault is left for the run.
   void CatchUp() { static_cast<void>(memory_.PopulateForWriting()); }
@@ -35,7 +35,7 @@ class RunArea {
   static constexpr size_t kDoneAt = 128;
   static constexpr size_t kReportsAt = 256;
 
-  RunArea(Mapping memory, uint32_t producers, uint32_t consumers, uint64_t delays);
+  RunArea(Mapping memory, uint32_t producers, uint32_t consumers, uint64_t times);
   ProcessReport* report(uint32_t process) {
     return reinterpret_cast<ProcessReport*>(memory_.data() + kReportsAt) + process;
   }
@@ -43,7 +43,7 @@ class RunArea {
   Mapping memory_;
   uint32_t producers_;
   uint32_t consumers_;
-  uint64_t delays_;
+  uint64_t times_;
 };
 
 }  // namespace libbus::bench

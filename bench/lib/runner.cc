@@ -1,103 +1,40 @@
 #include "bench/lib/runner.h"
 
 #include <fmt/format.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
+#include <numeric>
+#include <random>
 #include <utility>
 
 #include "bench/lib/content.h"
-#include "bench/lib/processes.h"
-#include "bench/lib/run_area.h"
-#include "bench/lib/scratch.h"
-#include "bench/lib/sides.h"
+#include "bench/lib/one_run.h"
+#include "bench/lib/others.h"
 
 namespace libbus::bench {
 namespace {
 
 constexpr uint64_t kRunBytes = 256 << 20;
 constexpr size_t kHeaderBytes = 24;
-constexpr uint64_t kSpinSamples = 10'000;
-constexpr uint64_t kParkSamples = 3'000;
-
-// Of all consumers, one after the other, where the run is paced.
-uint64_t Delays(const Run& run) { return run.paced() ? run.total() * run.consumers : 0; }
-
-ProducerSide ProducerSideOf(RunArea& area, uint32_t index) { return {index, area.start(), area.done()}; }
-
-ConsumerSide ConsumerSideOf(const Run& run, RunArea& area, uint32_t index) {
-  const uint64_t own = run.paced() ? run.total() : 0;
-  return {index, area.start(), area.done(), area.consumer_report(index), area.delays().subspan(index * own, own)};
-}
-
-absl::Status StartAll(const Run& run, Contender& contender, RunArea& area, ProcessGroup& group) {
-  for (uint32_t i = 0; i < run.consumers; ++i) {
-    auto started = group.Start(fmt::format("consumer {}", i), [&] {
-      area.CatchUp();
-      auto side = ConsumerSideOf(run, area, i);
-      return RunArea::Report(contender.Consume(run, side), *side.report);
-    });
-    if (!started.ok()) return started;
-  }
-  for (uint32_t i = 0; i < run.producers; ++i) {
-    auto started = group.Start(fmt::format("producer {}", i), [&] {
-      auto side = ProducerSideOf(area, i);
-      return RunArea::Report(contender.Produce(run, side), *area.producer_report(i));
-    });
-    if (!started.ok()) return started;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckCounts(const Run& run, RunArea& area) {
-  for (uint32_t i = 0; i < run.consumers; ++i) {
-    const uint64_t verified = area.consumer_report(i)->verified;
-    if (verified == run.total()) continue;
-    return absl::InternalError(fmt::format("consumer {} verified {} of {} records", i, verified, run.total()));
-  }
-  return absl::OkStatus();
-}
-
-double RateOf(const Run& run, RunArea& area) {
-  uint64_t finished = 0;
-  for (uint32_t i = 0; i < run.consumers; ++i) finished = std::max(finished, area.consumer_report(i)->finished_ns);
-  const uint64_t started = area.consumer_report(0)->started_ns;
-  return static_cast<double>(run.total()) * 1e9 / static_cast<double>(std::max<uint64_t>(finished - started, 1));
-}
-
-absl::Status RunProcesses(const Run& run, Contender& contender, RunArea& area, const std::function<bool()>& stopped) {
-  ProcessGroup group;
-  auto status = contender.Prepare(run);
-  if (!status.ok()) return status;
-  status = StartAll(run, contender, area, group);
-  if (status.ok()) status = group.Wait(stopped);
-  if (status.ok()) return CheckCounts(run, area);
-  return absl::IsCancelled(status) ? status : area.Explain(status);
-}
-
-// One run with files of its own; the result goes to its contender.
-absl::Status RunOnce(Run run, const CaseOptions& options, Contender& contender, ContenderResult& result) {
-  auto scratch = ScratchDirectory::Make(options.directory);
-  if (!scratch.ok()) return scratch.status();
-  run.directory = scratch->path();
-  auto area = RunArea::Make(run.producers, run.consumers, Delays(run));
-  if (!area.ok()) return area.status();
-  const auto status = RunProcesses(run, contender, *area, options.stopped);
-  contender.Discard();
-  if (!status.ok()) {
-    return absl::Status(status.code(), fmt::format("{}: {}", contender.name(), std::string(status.message())));
-  }
-  if (run.paced()) {
-    result.latencies.push_back(Summarise(area->delays()));
-  } else {
-    result.rates.push_back(RateOf(run, *area));
-  }
-  return absl::OkStatus();
-}
+// A peer is an order of magnitude slower, and its rate does not depend on how many there are.
+constexpr uint64_t kPeerPart = 4;
+constexpr uint64_t kSpinRate = 100'000;
+constexpr uint64_t kParkRate = 10'000;
+// More than that is a test of memory, not of latency.
+constexpr uint64_t kMaxPacedBytes = 1'000'000'000;
 
 uint64_t DivideUp(uint64_t value, uint64_t parts) { return (value + parts - 1) / parts; }
 
-Run FastRun(const CaseOptions& options) {
-  const uint64_t fits = std::max<uint64_t>(kRunBytes / (options.size + kHeaderBytes), 1);
+// A quarter of what is free: a contender may hold several files at once.
+uint64_t BytesThatFit(const std::string& directory) {
+  struct statvfs stat {};
+  if (statvfs(directory.c_str(), &stat) != 0) return kRunBytes;
+  return std::min<uint64_t>(kRunBytes, stat.f_bavail * stat.f_frsize / 4);
+}
+
+Run UnpacedRun(const CaseOptions& options, uint64_t bytes) {
+  const uint64_t fits = std::max<uint64_t>(bytes / (options.size + kHeaderBytes), 1);
   Run run;
   run.size = options.size;
   run.producers = options.producers;
@@ -108,14 +45,119 @@ Run FastRun(const CaseOptions& options) {
   return run;
 }
 
-// Far enough apart that a consumer has caught up before the next one is due, and in the parked case sleeps.
-Run PacedRun(const CaseOptions& options) {
-  Run run = FastRun(options);
-  const bool park = options.wait == Wait::kPark;
-  run.records = std::min(run.records, DivideUp(park ? kParkSamples : kSpinSamples, options.producers));
-  run.interval_ns = (park ? 100'000 : 20'000) + options.size;
+Run PacedRun(const CaseOptions& options, uint64_t bytes) {
+  Run run = UnpacedRun(options, bytes);
+  uint64_t rate = options.rate > 0 ? options.rate : options.wait == Wait::kPark ? kParkRate : kSpinRate;
+  rate = std::max<uint64_t>(std::min(rate, kMaxPacedBytes / options.size), 1);
+  run.interval_ns = 1'000'000'000 / rate;
+  run.records =
+      std::min(run.records, DivideUp(std::max<uint64_t>(options.paced_ns / run.interval_ns, 1), run.producers));
   return run;
 }
+
+// The run as a contender is given it.
+Run RunFor(Run run, const Contender& contender) {
+  if (contender.kind() == Kind::kPeer && !run.paced()) run.records = DivideUp(run.records, kPeerPart);
+  return run;
+}
+
+class CaseRunner {
+ public:
+  CaseRunner(const CaseOptions& options, const std::vector<std::unique_ptr<Contender>>& contenders)
+      : options_(options), contenders_(contenders), random_(options.seed), order_(contenders.size()) {
+    std::iota(order_.begin(), order_.end(), size_t{0});
+    const uint64_t bytes = BytesThatFit(options.directory);
+    unpaced_ = UnpacedRun(options, bytes);
+    paced_ = PacedRun(options, bytes);
+    result_ = {.options = options,
+               .records = unpaced_.total(),
+               .samples = paced_.total(),
+               .interval_ns = paced_.interval_ns,
+               .shrunk = options.records == 0 && bytes < kRunBytes,
+               .contenders = {}};
+    for (const auto& one : contenders) {
+      result_.contenders.push_back({.name = std::string(one->name()), .kind = one->kind(), .refusal = RefusalOf(*one)});
+    }
+  }
+
+  absl::StatusOr<CaseResult> Run() {
+    const uint64_t start = NowNs();
+    while (result_.rounds < options_.rounds) {
+      if (auto ran = RunRound(); !ran.ok()) return ran;
+      ++result_.rounds;
+      if (options_.limit_ns > 0 && NowNs() - start >= options_.limit_ns) break;
+    }
+    return std::move(result_);
+  }
+
+ private:
+  std::string RefusalOf(const Contender& contender) const {
+    const auto refusal = options_.unpaced ? contender.Refusal(unpaced_) : std::string();
+    return refusal.empty() && options_.paced ? contender.Refusal(paced_) : refusal;
+  }
+
+  absl::Status RunRound() {
+    std::shuffle(order_.begin(), order_.end(), random_);
+    for (const bool paced : {false, true}) {
+      if (!(paced ? options_.paced : options_.unpaced)) continue;
+      for (const size_t i : order_) {
+        if (!result_.contenders[i].refusal.empty()) continue;
+        if (auto ran = RunContender(paced, i); !ran.ok()) return ran;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // A peer that fails is no reason to show nothing of the others.
+  absl::Status RunContender(bool paced, size_t index) {
+    ContenderResult& result = result_.contenders[index];
+    const auto status = RunUntilQuiet(RunFor(paced ? paced_ : unpaced_, *contenders_[index]), index);
+    if (status.ok() || absl::IsCancelled(status) || result.kind != Kind::kPeer) return status;
+    result = {.name = result.name, .kind = result.kind, .refusal = std::string(status.message())};
+    return absl::OkStatus();
+  }
+
+  absl::Status RunUntilQuiet(const bench::Run& run, size_t index) {
+    for (uint32_t attempt = 1;; ++attempt) {
+      const auto before = MeasureTravel();
+      if (!before.ok()) return before.status();
+      const OthersWatch others;
+      const auto measured = RunOnce(run, options_.directory, options_.stopped, *contenders_[index]);
+      if (!measured.ok()) return measured.status();
+      const bool disturbed = others.Look().disturbs();
+      const auto after = MeasureTravel();
+      if (!after.ok()) return after.status();
+      const bool moved = before->distance != after->distance;
+      if ((moved || disturbed) && attempt < options_.attempts) {
+        ++result_.dropped;
+        continue;
+      }
+      result_.disturbed += moved || disturbed ? 1 : 0;
+      Add(run, *measured, *after, moved || disturbed, result_.contenders[index]);
+      return absl::OkStatus();
+    }
+  }
+
+  void Add(const bench::Run& run, const Measured& measured, const Travel& travel, bool disturbed,
+           ContenderResult& result) {
+    auto& samples = run.paced() ? result.paced : result.unpaced;
+    samples.push_back({.round = result_.rounds,
+                       .travel = travel,
+                       .disturbed = disturbed,
+                       .rate = measured.rate,
+                       .undisturbed = measured.undisturbed,
+                       .latency = measured.latency});
+    result.delays[static_cast<size_t>(travel.distance)].Add(measured.delays);
+  }
+
+  const CaseOptions& options_;
+  const std::vector<std::unique_ptr<Contender>>& contenders_;
+  std::mt19937_64 random_;
+  std::vector<size_t> order_;
+  bench::Run unpaced_;
+  bench::Run paced_;
+  CaseResult result_;
+};
 
 absl::Status CheckSize(const CaseOptions& options) {
   if (options.size < kMinRecordSize || options.size > kMaxRecordSize) {
@@ -127,7 +169,8 @@ absl::Status CheckSize(const CaseOptions& options) {
     return absl::InvalidArgumentError(
         fmt::format("{} records of {} bytes: give at most {}", options.records, options.size, most));
   }
-  return absl::OkStatus();
+  if (options.rate <= kMaxRate) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format("{} records a second: give at most {}", options.rate, kMaxRate));
 }
 
 }  // namespace
@@ -145,6 +188,9 @@ absl::Status CheckOptions(const CaseOptions& options) {
   if (!within(options.rounds, kMaxRounds)) {
     return absl::InvalidArgumentError(fmt::format("{} rounds: give 1 to {}", options.rounds, kMaxRounds));
   }
+  if (!within(options.attempts, kMaxRounds)) {
+    return absl::InvalidArgumentError(fmt::format("{} attempts: give 1 to {}", options.attempts, kMaxRounds));
+  }
   if (options.wait != Wait::kSpin && options.wait != Wait::kPark) {
     return absl::InvalidArgumentError("wait: give spin or park");
   }
@@ -158,19 +204,7 @@ const ContenderResult& CaseResult::Of(std::string_view name) const {
 absl::StatusOr<CaseResult> RunCase(const CaseOptions& options,
                                    const std::vector<std::unique_ptr<Contender>>& contenders) {
   if (auto checked = CheckOptions(options); !checked.ok()) return checked;
-  const Run fast = FastRun(options);
-  const Run paced = PacedRun(options);
-  CaseResult result{options, fast.total(), paced.total(), paced.interval_ns, {}};
-  for (const auto& contender : contenders) result.contenders.push_back({std::string(contender->name()), {}, {}});
-  for (uint32_t round = 0; round < options.rounds; ++round) {
-    for (const Run& run : {fast, paced}) {
-      for (size_t i = 0; i < contenders.size(); ++i) {
-        auto ran = RunOnce(run, options, *contenders[i], result.contenders[i]);
-        if (!ran.ok()) return ran;
-      }
-    }
-  }
-  return result;
+  return CaseRunner(options, contenders).Run();
 }
 
 }  // namespace libbus::bench

@@ -30,7 +30,8 @@ struct ConsumerSide {
   Barrier* start;
   Barrier* done;
   ProcessReport* report;
-  std::span<uint64_t> delays;  // paced runs: ns from due to read, of each record
+  // Of each stamped record in the order read. Paced runs: ns from due to read. Others: when it was read.
+  std::span<uint64_t> times;
 };
 
 }  // namespace libbus::bench

@@ -10,7 +10,7 @@ namespace libbus::bench {
 namespace {
 
 constexpr size_t kSizes[] = {16, 17, 24, 63, 64, 65, 128, 1000, 1024};
-constexpr uint64_t kDue = 123'456'789;
+constexpr uint64_t kStamp = 123'456'789;
 
 std::vector<std::byte> Record(size_t size, uint64_t id) {
   std::vector<std::byte> record(size);
@@ -18,15 +18,15 @@ std::vector<std::byte> Record(size_t size, uint64_t id) {
   return record;
 }
 
-std::vector<std::byte> PacedRecord(size_t size, uint64_t id) {
+std::vector<std::byte> StampedRecord(size_t size, uint64_t id) {
   std::vector<std::byte> record(size);
-  FillRecord(id, kDue, record);
+  FillRecord(id, kStamp, record);
   return record;
 }
 
 TEST(Verifier, AcceptsWhatWasWritten) {
   for (const size_t size : kSizes) {
-    Verifier verifier(size, 1, false);
+    Verifier verifier(size, 1, 0);
     for (uint64_t sequence = 0; sequence < 100; ++sequence) {
       ASSERT_TRUE(verifier.Check(Record(size, RecordId(0, sequence)))) << size << ": " << verifier.error();
     }
@@ -34,17 +34,28 @@ TEST(Verifier, AcceptsWhatWasWritten) {
   }
 }
 
-TEST(Verifier, AcceptsPacedRecords) {
+TEST(Verifier, AcceptsStampedRecords) {
   for (const size_t size : kSizes) {
-    Verifier verifier(size, 1, true);
-    const auto record = PacedRecord(size, RecordId(0, 0));
-    EXPECT_EQ(DueOf(record), kDue);
+    Verifier verifier(size, 1, 1);
+    const auto record = StampedRecord(size, RecordId(0, 0));
+    EXPECT_EQ(StampOf(record), kStamp);
     ASSERT_TRUE(verifier.Check(record)) << size << ": " << verifier.error();
   }
 }
 
+// A stamp where none belongs is a wrong byte, and who reads is told which ones have one.
+TEST(Verifier, KnowsWhichRecordsHaveAStamp) {
+  Verifier verifier(64, 1, 32);
+  for (uint64_t sequence = 0; sequence < 100; ++sequence) {
+    const uint64_t id = RecordId(0, sequence);
+    ASSERT_TRUE(verifier.Check(sequence % 32 == 0 ? StampedRecord(64, id) : Record(64, id))) << verifier.error();
+    ASSERT_EQ(verifier.stamped(), sequence % 32 == 0) << sequence;
+  }
+  EXPECT_FALSE(verifier.Check(StampedRecord(64, RecordId(0, 100))));
+}
+
 TEST(Verifier, AcceptsProducersInAnyInterleaving) {
-  Verifier verifier(64, 2, false);
+  Verifier verifier(64, 2, 0);
   EXPECT_TRUE(verifier.Check(Record(64, RecordId(1, 0))));
   EXPECT_TRUE(verifier.Check(Record(64, RecordId(1, 1))));
   EXPECT_TRUE(verifier.Check(Record(64, RecordId(0, 0))));
@@ -57,26 +68,26 @@ TEST(Verifier, FindsEveryFlippedBit) {
     for (size_t bit = 0; bit < size * 8; ++bit) {
       auto record = Record(size, RecordId(0, 0));
       record[bit / 8] ^= std::byte{1} << (bit % 8);
-      Verifier verifier(size, 1, false);
+      Verifier verifier(size, 1, 0);
       ASSERT_FALSE(verifier.Check(record)) << "size " << size << ", bit " << bit;
       ASSERT_EQ(verifier.verified(), 0u);
     }
   }
 }
 
-TEST(Verifier, FindsEveryFlippedBitOfAPacedRecordButInItsDueTime) {
+TEST(Verifier, FindsEveryFlippedBitOfAStampedRecordButInItsStamp) {
   for (const size_t size : kSizes) {
     for (size_t bit = 0; bit < size * 8; ++bit) {
-      auto record = PacedRecord(size, RecordId(0, 0));
+      auto record = StampedRecord(size, RecordId(0, 0));
       record[bit / 8] ^= std::byte{1} << (bit % 8);
-      Verifier verifier(size, 1, true);
+      Verifier verifier(size, 1, 1);
       ASSERT_EQ(verifier.Check(record), bit / 64 == 1) << "size " << size << ", bit " << bit;
     }
   }
 }
 
 TEST(Verifier, NamesTheByte) {
-  Verifier verifier(128, 1, false);
+  Verifier verifier(128, 1, 0);
   ASSERT_TRUE(verifier.Check(Record(128, RecordId(0, 0))));
   auto record = Record(128, RecordId(0, 1));
   const auto right = static_cast<unsigned>(record[100]);
@@ -87,26 +98,26 @@ TEST(Verifier, NamesTheByte) {
 }
 
 TEST(Verifier, FindsALostRecord) {
-  Verifier verifier(64, 1, false);
+  Verifier verifier(64, 1, 0);
   ASSERT_TRUE(verifier.Check(Record(64, RecordId(0, 0))));
   EXPECT_FALSE(verifier.Check(Record(64, RecordId(0, 2))));
   EXPECT_EQ(verifier.error(), "record 1 read is not what was written: sequence 2 of producer 0, not 1");
 }
 
 TEST(Verifier, FindsADoubledRecord) {
-  Verifier verifier(64, 1, false);
+  Verifier verifier(64, 1, 0);
   ASSERT_TRUE(verifier.Check(Record(64, RecordId(0, 0))));
   EXPECT_FALSE(verifier.Check(Record(64, RecordId(0, 0))));
 }
 
 TEST(Verifier, FindsARecordOfNobody) {
-  Verifier verifier(64, 2, false);
+  Verifier verifier(64, 2, 0);
   EXPECT_FALSE(verifier.Check(Record(64, RecordId(2, 0))));
   EXPECT_EQ(verifier.error(), "record 0 read is not what was written: from producer 2, which does not exist");
 }
 
 TEST(Verifier, FindsAWrongSize) {
-  Verifier verifier(64, 1, false);
+  Verifier verifier(64, 1, 0);
   EXPECT_FALSE(verifier.Check(Record(63, RecordId(0, 0))));
   EXPECT_FALSE(verifier.Check(Record(65, RecordId(0, 0))));
   EXPECT_FALSE(verifier.Check({}));

@@ -150,7 +150,10 @@ void AddBenchCommand(CLI::App& app, Tool& tool) {
        .what = "measure this machine: libbus beside a ring in memory and two journals",
        .details =
            "Every record is verified by who reads it. The buses are made under --dir and removed again. All take their "
-           "turn in each round, so that ratios compare what ran at the same time.",
+           "turn in each round, so that ratios compare what ran at the same time. Before and after each run the way of "
+           "a "
+           "cache line between two cores is measured: a run in which it changed, or others took the cores, is made "
+           "again.",
        .examples = {"bus bench --size 64 --wait spin", "bus bench --durable --producers 16"}});
   bench->add_option("--size", options->size, "bytes of a record [64, 1K and 64K; --durable: 64 and 1K]")
       ->type_name("SIZE");
@@ -168,7 +171,13 @@ void AddBenchCommand(CLI::App& app, Tool& tool) {
       ->excludes(consumers)
       ->excludes(mode)
       ->excludes(wait);
+  bench->add_option("--rate", options->common.rate, "records a second where delays are measured [100000; park: 10000]")
+      ->type_name("N")
+      ->excludes("--durable");
   bench->add_option("--rounds", options->common.rounds, "how often all take their turn [5]")->type_name("N");
+  bench->add_option("--attempts", options->common.attempts, "at a run in which others took the cores [3]")
+      ->type_name("N")
+      ->excludes("--durable");
   bench->add_option("--records", options->common.records, "in an unpaced run [what fits 256 MiB; --durable: 4000]")
       ->type_name("N");
   bench->add_option("--dir", options->common.directory, "where the files lie while it runs [.]")->type_name("PATH");
