@@ -18,6 +18,7 @@ std::vector<Sample> At(const std::vector<Sample>& samples, Distance distance) {
 
 std::vector<double> Values(const std::vector<Sample>& samples, double Sample::*field) {
   std::vector<double> values;
+  values.reserve(samples.size());
   for (const Sample& sample : samples) values.push_back(sample.*field);
   return values;
 }
@@ -57,6 +58,7 @@ Figures FiguresOf(const ContenderResult& contender, Distance distance) {
     figures.highest = *ends.second;
   }
   std::vector<Latency> latencies;
+  latencies.reserve(paced.size());
   for (const Sample& sample : paced) latencies.push_back(sample.latency);
   if (!latencies.empty()) figures.latency = Combine(latencies);
   return figures;

@@ -176,9 +176,9 @@ std::string Quoted(std::string_view text) {
 void AddOther(const CaseResult& result, const ContenderResult& contender, Distance distance, std::string& out) {
   const auto back = std::back_inserter(out);
   const std::string prefix = contender.name + "_";
-  fmt::format_to(back, R"(,"{}kind":"{}")", prefix, KindName(contender.kind));
+  fmt::format_to(back, R"(,"kind_of_{}":"{}")", contender.name, KindName(contender.kind));
   if (!contender.refusal.empty()) {
-    fmt::format_to(back, R"(,"{}skipped":{})", prefix, Quoted(contender.refusal));
+    fmt::format_to(back, R"(,"skipped_{}":{})", contender.name, Quoted(contender.refusal));
     return;
   }
   if (const auto ratio = RatioTo(result, contender.name, distance); ratio) {

@@ -111,7 +111,7 @@ class CaseRunner {
   // A peer that fails is no reason to show nothing of the others.
   absl::Status RunContender(bool paced, size_t index) {
     ContenderResult& result = result_.contenders[index];
-    const auto status = RunUntilQuiet(RunFor(paced ? paced_ : unpaced_, *contenders_[index]), index);
+    auto status = RunUntilQuiet(RunFor(paced ? paced_ : unpaced_, *contenders_[index]), index);
     if (status.ok() || absl::IsCancelled(status) || result.kind != Kind::kPeer) return status;
     result = {.name = result.name, .kind = result.kind, .refusal = std::string(status.message())};
     return absl::OkStatus();

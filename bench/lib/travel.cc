@@ -15,8 +15,8 @@
 namespace libbus::bench {
 namespace {
 
-constexpr int kStretches = 15;
-constexpr int kTripsAStretch = 100;
+constexpr uint64_t kStretches = 15;
+constexpr uint64_t kTripsAStretch = 100;
 constexpr uint64_t kLimitNs = 5'000'000'000;
 // Where the other side got no core: how many polls between two looks at the clock.
 constexpr uint32_t kPollsALook = 1 << 14;
@@ -58,9 +58,9 @@ int Ping(Line& line, int core) {
   const uint64_t limit = NowNs() + kLimitNs;
   std::vector<uint64_t> ways;
   uint64_t next = 1;
-  for (int stretch = 0; stretch < kStretches; ++stretch) {
+  for (uint64_t stretch = 0; stretch < kStretches; ++stretch) {
     const uint64_t start = NowNs();
-    for (int trip = 0; trip < kTripsAStretch; ++trip, next += 2) {
+    for (uint64_t trip = 0; trip < kTripsAStretch; ++trip, next += 2) {
       line.word.store(next, std::memory_order_release);
       if (!WaitFor(line, next + 1, limit)) return 1;
     }

@@ -81,7 +81,7 @@ TEST(Report, HasTheKeysOfTheMoreFrequentDistance) {
   const std::string json = JsonReport(Result());
   for (const char* part :
        {R"("class":"near")", R"("class_rounds":2)", R"("msgs_per_s":70)", R"("undisturbed_msgs_per_s":140)",
-        R"("p50_ns":100)", R"("ratio_to_pipe":6.000)", R"("pipe_kind":"peer")", R"("nng_skipped":"not built in")"}) {
+        R"("p50_ns":100)", R"("ratio_to_pipe":6.000)", R"("kind_of_pipe":"peer")", R"("skipped_nng":"not built in")"}) {
     EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
   }
 }

@@ -26,7 +26,7 @@ struct Try {
 // In the order of the names of the commands, each in a bus of its own: see SchemaTest.
 const std::map<std::string, std::vector<Try>>& Tries() {
   static const std::map<std::string, std::vector<Try>> tries = {
-      {"bench", {{{"--records", "64", "--rounds", "1", "--size", "64", "--wait", "spin"}}}},
+      {"bench", {{{"--records", "64", "--rounds", "1", "--attempts", "1", "--size", "64", "--wait", "spin"}}}},
       {"cat", {{{"t"}}, {{"bare"}}, {{"torn", "--gaps", "all"}, "", 3}}},
       {"config", {{{"t"}}, {{"torn"}}}},
       {"copy", {{{"copied"}, "", 3}, {{"part", "--topic", "t"}}}},
