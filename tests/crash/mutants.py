@@ -11,9 +11,10 @@ A fault is a patch tests/crash/mutants/NAME.patch. Before the diff stand:
     found-by: PROGRAM[:GTEST FILTER] ...    one of these must fail; tried in this order
     env: NAME=VALUE ...                     may be missing: of the programs
 
-How: the sources are copied to build/mutants/tree, and built in build/mutants/build. The programs run once without any fault, and must
-pass (those that are only tried when others found nothing: once they have found something). Then each fault is planted there, its programs
-are built and run until one fails, and the fault is taken out again. Faults in headers come last: nearly everything is built anew for them.
+How: two workers (one per processor), each with a copy of the sources, build/mutants/N/tree, built in build/mutants/N/build. A worker takes
+a fault whose first program it has built already, if there is one, else one that no other builds; plants it, builds its programs one by one and runs each until one fails;
+and takes the fault out again. Only what the fault changes is built anew (with ccache, what was built before in any run is not built
+again). Before a program is believed it must pass without any fault, once. Faults in headers come last: nearly everything is built anew for them.
 
 Found is a program that ends and says that something is wrong, or is killed by what the fault does to it. One that hangs has found nothing,
 unless its own watchdog ends it: it is killed here, said to hang, and the next one is tried. What a program cannot run here (it skips all
@@ -23,6 +24,7 @@ Exit code: 0 all were found; 1 one survived, does not apply, does not build, or 
 """
 
 import argparse
+import atexit
 import collections
 import fcntl
 import fnmatch
@@ -35,6 +37,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 print = functools.partial(print, flush=True)
@@ -42,9 +45,9 @@ print = functools.partial(print, flush=True)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests/crash/mutants"
 WORK = ROOT / "build/mutants"
-JOBS = 2
-# A program's own watchdog comes before that.
-HANGS_AFTER = 420
+WORKERS = 2
+# As for any test: a program's own watchdog comes before that.
+HANGS_AFTER = 300
 
 CONFIGURE = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g0", "-DLIBBUS_BUILD_EXAMPLES=OFF",
              "-DLIBBUS_BUILD_BENCH=OFF", "-DLIBBUS_BUILD_TOOLS=OFF"]
@@ -193,19 +196,28 @@ def configure(tree, build):
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def helpers(tree, targets):
-    """Programs that these start: <room>/*_main.cc."""
-    rooms = {target.split("_")[0] for target in targets}
-    return sorted(path.stem for room in rooms for path in (tree / "tests" / room).glob("*_main.cc"))
+def helpers(tree, target):
+    """Programs that it may start: <room>/*_main.cc."""
+    return sorted(path.stem for path in (tree / "tests" / target.split("_")[0]).glob("*_main.cc"))
 
 
-def make(tree, build, targets):
+def ninja(build, jobs, targets):
     """'' or what the build said."""
-    done = subprocess.run(["ninja", "-C", build, f"-j{JOBS}", *targets, *helpers(tree, targets)], capture_output=True, text=True)
+    # Each worker's own folder is left out of what ccache compares, so that one finds what the other has built.
+    environment = {**os.environ, "CCACHE_BASEDIR": str(build.parent), "CCACHE_NOHASHDIR": "1"}
+    done = subprocess.run(["ninja", "-C", build, f"-j{jobs}", *targets], capture_output=True, text=True, env=environment)
     if done.returncode == 0:
         return ""
     lines = [line for line in done.stdout.splitlines() if "error" in line] or done.stdout.splitlines()[-3:]
     return "\n".join(lines[:5])
+
+
+def processors():
+    return len(os.sched_getaffinity(0))
+
+
+def make(tree, build, target):
+    return ninja(build, max(1, processors() // WORKERS), [target, *helpers(tree, target)])
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -242,14 +254,24 @@ def fence():
         return []
 
 
-def run(program, build, seed):
+RUNNING = set()  # the processes that run a program
+
+
+@atexit.register
+def end_all():
+    for child in list(RUNNING):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def run(program, place, seed):
     environment = {**os.environ, "LIBBUS_SEED": str(seed), **dict(program.environment)}
     environment.pop("LIBBUS_FIGURES", None)
     start = time.monotonic()
-    child = subprocess.Popen([*fence(), build / "tests/bin" / program.target, f"--gtest_filter={program.filter}", "--gtest_color=no",
+    child = subprocess.Popen([*fence(), place / "build/tests/bin" / program.target, f"--gtest_filter={program.filter}", "--gtest_color=no",
                               "--gtest_fail_fast"],
-                             env=environment, cwd=WORK, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             env=environment, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, errors="replace", start_new_session=True)
+    RUNNING.add(child)
     try:
         output, _ = child.communicate(timeout=HANGS_AFTER)
     except subprocess.TimeoutExpired:
@@ -258,10 +280,11 @@ def run(program, build, seed):
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
             child.communicate()
+        RUNNING.discard(child)
     verdict, said = judge(child.returncode, output)
     seconds = time.monotonic() - start
     name = f"{program.target}-{verdict}.log"
-    (WORK / name).write_text(output)
+    (place / name).write_text(output)
     return Run(verdict, seconds, said)
 
 
@@ -269,53 +292,72 @@ def called(program):
     return program.target if program.filter == "*" else f"{program.target}:{program.filter}"
 
 
-class Session:
-    def __init__(self, seed):
+class Sound:
+    """What each program says without any fault: each is run once, by the worker that needs it first."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.locks = collections.defaultdict(threading.Lock)
+        self.runs = {}
+
+    def look(self, program, runs):
+        with self.lock:
+            lock = self.locks[program]
+        with lock:
+            if program not in self.runs:
+                result = runs(program)
+                self.runs[program] = result
+                print(f"without a fault: {called(program)}: {result.verdict} {result.said}".rstrip() + f", {result.seconds:.1f} s")
+            return self.runs[program]
+
+
+class Worker:
+    """Plants faults in a tree of its own."""
+
+    def __init__(self, number, seed, sound, taken):
         self.seed = seed
-        self.tree = WORK / "tree"
-        self.build = WORK / "build"
-        self.sound = {}  # program -> its run without any fault
+        self.sound = sound
+        self.place = WORK / str(number)
+        self.tree = self.place / "tree"
+        self.build = self.place / "build"
+        self.taken = taken  # target -> its worker
 
-    def prepare(self, mutants):
+    def prepare(self):
         """'' or why it cannot begin."""
+        self.tree.mkdir(parents=True, exist_ok=True)
         renew_all(self.tree)
-        start = time.monotonic()
         said = configure(self.tree, self.build)
-        targets = sorted({program.target for mutant in mutants for program in mutant.programs})
-        said = said or make(self.tree, self.build, targets)
-        print(f"build: {time.monotonic() - start:.0f} s")
-        if said:
-            return f"without any fault it does not build:\n{said}"
-        first = list(dict.fromkeys(mutant.programs[0] for mutant in mutants))
-        bad = [called(program) for program in first if not self.is_sound(program)]
-        return f"without any fault these do not pass: {', '.join(bad)}" if bad else ""
+        # All of it before the next worker does the same: that one then has it from ccache.
+        return said or ninja(self.build, processors(), ["libbus", "libbus_seam"])
 
-    def is_sound(self, program):
-        """Runs a program without any fault, once. REQUIRES: none is planted."""
-        if program not in self.sound:
-            result = run(program, self.build, self.seed)
-            self.sound[program] = result
-            print(f"without a fault: {called(program)}: {result.verdict} {result.said}".rstrip() + f", {result.seconds:.1f} s")
-        return self.sound[program].verdict in ("passed", "skipped")
+    def choose(self, mutants):
+        """The one that needs the least building: not of a header, found by what is built here, not by what another builds."""
+        def cost(mutant):
+            taker = self.taken.get(mutant.programs[0].target)
+            return in_header(mutant), taker is not self, taker is not None
+        chosen = min(mutants, key=cost)
+        self.taken.setdefault(chosen.programs[0].target, self)
+        return chosen
 
-    def cannot_run(self, program):
-        return program in self.sound and self.sound[program].verdict == "skipped"
+    def without_fault(self, program):
+        """How it ends without any fault. REQUIRES: none is planted."""
+        return self.sound.look(program, self.build_and_run)
+
+    def build_and_run(self, program):
+        said = make(self.tree, self.build, program.target)
+        return Run("failed", 0, f"does not build: {said}") if said else run(program, self.place, self.seed)
 
     def plant(self, mutant):
         """(found | SURVIVED | left out | BROKEN, what was said, by which program)."""
         said = apply(mutant.path, self.tree)
         if said:
             return "BROKEN", f"does not apply any more: {said}", None
-        said = make(self.tree, self.build, sorted({program.target for program in mutant.programs}))
-        if said:
-            return "BROKEN", f"does not build: {said}", None
         looked = []
         passed = False
         for program in mutant.programs:
-            if self.cannot_run(program):
-                looked.append(f"{called(program)} cannot run here")
-                continue
-            result = run(program, self.build, self.seed)
+            result = self.build_and_run(program)
+            if result.verdict == "failed" and result.said.startswith("does not build"):
+                return "BROKEN", result.said, None
             if result.verdict == "failed":
                 return "found", f"{program.target}: {result.said}, {result.seconds:.1f} s", program
             passed = passed or result.verdict != "skipped"
@@ -329,40 +371,62 @@ class Session:
         finally:
             for file in mutant.files:
                 renew(self.tree, file)
-        if finder and finder not in self.sound:
-            # It was the first to get that far: is it the fault that it fails for?
-            unbuilt = make(self.tree, self.build, [finder.target])
-            if unbuilt or not self.is_sound(finder):
-                verdict, said = "BROKEN", f"{called(finder)} fails without any fault too: {unbuilt or self.sound[finder].said}"
+        # Is it the fault that it fails for?
+        if finder and self.without_fault(finder).verdict != "passed":
+            verdict, said = "BROKEN", f"{called(finder)} without any fault: {self.without_fault(finder).said}"
         print(f"{verdict}: {mutant.name}: {said}; {time.monotonic() - start:.0f} s in all")
         return verdict
 
 
+def work_off(worker, mutants, lock, verdicts):
+    """Until none is left."""
+    while True:
+        with lock:
+            if not mutants:
+                return
+            mutant = worker.choose(mutants)
+            mutants.remove(mutant)
+        try:
+            verdict = worker.go(mutant)
+        except Exception as error:  # pylint: disable=broad-except
+            print(f"BROKEN: {mutant.name}: {error}")
+            verdict = "BROKEN"
+        verdicts[mutant.name] = verdict
+
+
 def run_all(mutants, seed):
     WORK.mkdir(parents=True, exist_ok=True)
-    with open(WORK / "lock", "w") as lock:
+    with open(WORK / "lock", "w") as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{WORK}: in use by another run: wait for its end", file=sys.stderr)
             return 1
         print(f"mutants: {len(mutants)}, seed {seed}")
-        session = Session(seed)
-        said = session.prepare(mutants)
-        if said:
-            print(said, file=sys.stderr)
-            return 1
-        verdicts = [(mutant, session.go(mutant)) for mutant in mutants]
-    return tell(verdicts, seed)
+        start = time.monotonic()
+        sound, taken = Sound(), {}
+        workers = [Worker(number, seed, sound, taken) for number in range(1, min(WORKERS, len(mutants)) + 1)]
+        for worker in workers:
+            said = worker.prepare()
+            if said:
+                print(f"without any fault it cannot be built:\n{said}", file=sys.stderr)
+                return 1
+        left, lock, verdicts = list(mutants), threading.Lock(), {}
+        threads = [threading.Thread(target=work_off, args=(worker, left, lock, verdicts), daemon=True) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return tell([(mutant, verdicts[mutant.name]) for mutant in mutants], seed, time.monotonic() - start)
 
 
-def tell(verdicts, seed):
+def tell(verdicts, seed, seconds):
     number = collections.Counter(verdict for _, verdict in verdicts)
     for mutant, verdict in verdicts:
         if verdict != "found":
             print(f"{verdict}: {mutant.name}: {mutant.what}")
     rest = "".join(f", {number[verdict]} {verdict.lower()}" for verdict in ("BROKEN", "left out") if number[verdict])
-    print(f"mutants: {number['found']} found, {number['SURVIVED']} survived{rest}, seed {seed}")
+    print(f"mutants: {number['found']} found, {number['SURVIVED']} survived{rest}, {seconds:.0f} s, seed {seed}")
     return 1 if number["SURVIVED"] or number["BROKEN"] else 0
 
 
@@ -423,7 +487,7 @@ def main():
         for mutant in mutants:
             print(f"{mutant.name}: {mutant.what} ({' '.join(map(called, mutant.programs))})")
         return 0
-    # So that the fault is taken out again.
+    # So that no program is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     given = arguments.seed if arguments.seed is not None else os.environ.get("LIBBUS_SEED")
     return run_all(mutants, int(given) if given is not None else random.randrange(1, 2**31))

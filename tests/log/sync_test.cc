@@ -77,6 +77,24 @@ TEST_F(Sync, AllSegmentsFromDOnAreWritten) {
   EXPECT_EQ(seam_control.data_syncs - before, 5u);
 }
 
+// Nor does a claim end the look for the tail: who rolled has not committed yet, so that no hint leads past the claim.
+TEST_F(Sync, AnOpenClaimInAnEarlierSegmentHidesNoLaterOne) {
+  auto topic = Open();
+  auto first = topic->NewProducer();
+  auto second = topic->NewProducer();
+  auto third = topic->NewProducer();
+  const auto claim = first->Claim(10);
+  ASSERT_TRUE(claim.ok()) << claim.status();
+  ASSERT_TRUE(second->Publish(std::string(3800, 'x')).ok());
+  const auto rolled = second->Claim(1000);
+  ASSERT_TRUE(rolled.ok()) << rolled.status();
+  const uint64_t before = seam_control.data_syncs;
+  const auto durable = third->Publish("behind both", {.durable = true});
+  ASSERT_TRUE(durable.ok()) << durable.status();
+  EXPECT_GT(durable->offset, 4096u);
+  EXPECT_EQ(seam_control.data_syncs - before, 2u);
+}
+
 TEST_F(Sync, WaitDurableSaysWhatIsWrongWithAPosition) {
   auto topic = Open();
   auto producer = topic->NewProducer();

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -74,6 +75,26 @@ void ComeAndGo(const std::string& parent, uint32_t visitors, uint64_t rounds) {
 TEST(Attach, ManyComeAndGo) { ComeAndGo(FastParent(), 6, 100); }
 
 TEST(Attach, ManyComeAndGoOnTheUsualFileSystem) { ComeAndGo(UsualParent(), 4, 15); }
+
+// Who leaves closes the log only if he is alone: the others' claims stay theirs, and the log stays open.
+TEST(Attach, WhoLeavesBesideOthersTouchesNothingOfTheirs) {
+  const Scratch scratch(FastParent());
+  const std::string path = scratch / "bus";
+  {
+    auto topic = OpenForWriting(path, kTraffic);
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    auto producer = topic->NewProducer();
+    ASSERT_TRUE(producer.ok()) << producer.status();
+    auto claim = producer->Claim(8);
+    ASSERT_TRUE(claim.ok()) << claim.status();
+    EXPECT_EQ(Child([&] { return OpenForWriting(path, kTraffic).ok() ? 0 : 1; }).Join(), 0);
+    EXPECT_EQ(StateOf(path), format::ControlState::kOpen);
+    std::memset(claim->bytes().data(), 'x', 8);
+    const auto committed = std::move(*claim).Commit();
+    EXPECT_TRUE(committed.ok()) << committed.status();
+  }
+  EXPECT_EQ(StateOf(path), format::ControlState::kClean);
+}
 
 // A new directory for every round: everybody makes the bus and the topic, and finds one.
 TEST(Attach, ManyMakeTheBusAtOnce) {
