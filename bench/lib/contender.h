@@ -78,6 +78,9 @@ std::unique_ptr<Contender> MakeRing();
 std::unique_ptr<Contender> MakeJournal();
 std::unique_ptr<Contender> MakeCheckedJournal();
 
+// One slot and a wake by system call for each record: delays of one parked consumer only.
+std::unique_ptr<Contender> MakeFutex();
+
 // libbus first, then the references. `exclusive`: a shared topic is one of them.
 std::vector<std::unique_ptr<Contender>> AllContenders(bool exclusive);
 

@@ -23,6 +23,16 @@ constexpr uint64_t kIntervalBytes = 64 << 20;
 constexpr uint64_t kIntervalSamples = 5000;
 constexpr uint64_t kSampleIntervalNs = 200'000;
 
+class TimeLimit {
+ public:
+  explicit TimeLimit(uint64_t ns) : ns_(ns), started_(NowNs()) {}
+  bool IsOver() const { return ns_ > 0 && NowNs() - started_ >= ns_; }
+
+ private:
+  uint64_t ns_;
+  uint64_t started_;
+};
+
 // The processes of one run.
 class Runner {
  public:
@@ -159,12 +169,15 @@ absl::StatusOr<DurableResult> RunDurableEach(const DurableOptions& options) {
   std::mt19937_64 random(kSeed);
   std::vector<size_t> order(writers.size());
   std::iota(order.begin(), order.end(), size_t{0});
+  const TimeLimit limit(options.limit_ns);
   for (uint32_t round = 0; round < options.rounds; ++round) {
     std::shuffle(order.begin(), order.end(), random);
     for (const size_t i : order) {
       auto ran = RunOnce(run, options, Wants::kRatesAndLatencies, *writers[i], result.ways[i]);
       if (!ran.ok()) return ran;
     }
+    ++result.rounds;
+    if (limit.IsOver()) break;
   }
   return result;
 }
@@ -182,10 +195,13 @@ absl::StatusOr<DurableResult> RunDurableByInterval(const DurableOptions& options
                           .samples = paced.total(),
                           .interval_ns = paced.interval_ns,
                           .ways = {{.name = std::string(writer->name())}}};
+  const TimeLimit limit(options.limit_ns);
   for (uint32_t round = 0; round < options.rounds; ++round) {
     auto ran = RunOnce(fast, options, Wants::kRates, *writer, result.ways.front());
     if (ran.ok()) ran = RunOnce(paced, options, Wants::kFollower, *writer, result.ways.front());
     if (!ran.ok()) return ran;
+    ++result.rounds;
+    if (limit.IsOver()) break;
   }
   return result;
 }

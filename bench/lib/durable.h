@@ -28,6 +28,7 @@ struct DurableOptions {
   size_t size = 64;
   uint32_t producers = 1;
   uint32_t rounds = 5;
+  uint64_t limit_ns = 0;          // begins no round when so much time is over; 0: no limit
   uint64_t records = 0;           // of all producers in a round; 0: 4,000; what fits 64 MiB by interval
   std::string directory = ".";    // a directory is made in it and removed
   std::function<bool()> stopped;  // asked now and then: true ends everything
@@ -45,6 +46,7 @@ struct DurableWay {
 struct DurableResult {
   DurableOptions options;
   bool by_interval = false;
+  uint32_t rounds = 0;           // that there was time for
   uint64_t records = 0;          // a round
   uint64_t samples = 0;          // interval: a round, for the latencies
   uint64_t interval_ns = 0;      // interval: between two of those, of all producers together

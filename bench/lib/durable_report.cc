@@ -29,7 +29,7 @@ void AddTitle(const DurableResult& result, std::string& out) {
   const DurableOptions& options = result.options;
   const auto back = std::back_inserter(out);
   fmt::format_to(back, "{} B, {} producer{}, sync {}: {} round{} of {} records", options.size, options.producers,
-                 options.producers == 1 ? "" : "s", PolicyName(result), options.rounds, options.rounds == 1 ? "" : "s",
+                 options.producers == 1 ? "" : "s", PolicyName(result), result.rounds, result.rounds == 1 ? "" : "s",
                  result.records);
   if (result.by_interval) {
     fmt::format_to(back, " unpaced, {} one every {} us", result.samples, result.interval_ns / 1000);
@@ -73,7 +73,7 @@ std::string DurableText(const DurableResult& result) {
 std::string DurableJson(const DurableResult& result) {
   const DurableOptions& options = result.options;
   std::string out = fmt::format(R"({{"mode":"shared","sync":"{}","size":{},"producers":{},"rounds":{},"records":{})",
-                                PolicyName(result), options.size, options.producers, options.rounds, result.records);
+                                PolicyName(result), options.size, options.producers, result.rounds, result.records);
   if (result.by_interval) fmt::format_to(std::back_inserter(out), R"(,"samples":{})", result.samples);
   for (const DurableWay& way : result.ways) {
     const bool subject = way.name == kSubject;
