@@ -262,6 +262,24 @@ Scenario GroupCommitStop() {
   scenario.rules = {.may_stop = 0b11, .bounds = true};
   return scenario;
 }
+// Whose claim stood open all the time.
+void AbandonsAfterBoth(World& world) {
+  world.AwaitEnd(0);
+  world.AwaitEnd(1);
+  world.AbandonLeft();
+}
+// An open claim before both: no sync raises D, and who waits for one is told so all the same.
+Scenario GroupCommitBehindClaim() {
+  Scenario scenario = GroupCommit();
+  scenario.name = "group-commit-claim";
+  scenario.world.processes = 3;
+  scenario.prepare = [](World& world) {
+    Producers(world, {2, 0, 1});
+    world.scheduler().As(2, [&] { world.LeaveClaim(2); });
+  };
+  scenario.processes.push_back(AbandonsAfterBoth);
+  return scenario;
+}
 // D against a claim that is open: a sync between reserve and commit of another.
 Scenario SyncAgainstClaim() {
   return {.name = "sync-claim",
@@ -293,6 +311,25 @@ Scenario SlotReuse() {
                         },
                         Reading(3)}};
 }
+// The same with nobody else there: few enough to try all of them.
+Scenario SlotCleaned() {
+  return {.name = "slot-cleaned",
+          .world = {.processes = 3, .durable = true},
+          .prepare =
+              [](World& world) {
+                Producers(world, {2});
+                world.scheduler().As(2, [&] { world.LeaveClaim(2); });
+                world.scheduler().KillNow(2);
+              },
+          .processes = {[](World& world) {
+                          world.MakeProducer(0);
+                          world.Publish(0, "p0");
+                        },
+                        [](World& world) {
+                          world.Maintain(1);
+                          world.SyncAll(1);
+                        }}};
+}
 // Nobody but the taker of the slot may repair: the reader cannot write, and nothing is ever revoked.
 Scenario SlotTaken() {
   return {.name = "slot-taken",
@@ -321,6 +358,30 @@ Scenario Newcomer() {
                           world.Publish(0, "p0");
                         },
                         [](World& world) { LookAndRevoke(world, 1); }}};
+}
+
+// The same behind a claim that somebody looks after already, and looks on from there.
+Scenario NewcomerBehindClaim() {
+  Scenario scenario = Newcomer();
+  scenario.name = "newcomer-claim";
+  scenario.world.processes = 3;
+  scenario.prepare = [](World& world) {
+    Producers(world, {2}), Consumers(world, {1});
+    world.scheduler().As(2, [&] { world.LeaveClaim(2); });
+  };
+  scenario.processes.push_back(AbandonsAfterBoth);
+  return scenario;
+}
+// The same beside a producer: who takes a slot touches no claim of the living.
+Scenario NewcomerBeside() {
+  return {.name = "newcomer-beside",
+          .world = {.processes = 2},
+          .prepare = [](World& world) { Producers(world, {1}); },
+          .processes = {[](World& world) {
+                          world.MakeProducer(0);
+                          world.Publish(0, "p0");
+                        },
+                        Publisher(1, 1)}};
 }
 
 // The owner of an exclusive topic dies or leaves; the next one takes over, and goes on at the tail.
@@ -363,10 +424,14 @@ std::vector<Scenario> AllScenarios() {
           GroupCommit(),
           GroupCommitDeath(),
           GroupCommitStop(),
+          GroupCommitBehindClaim(),
           SyncAgainstClaim(),
           SlotReuse(),
+          SlotCleaned(),
           SlotTaken(),
           Newcomer(),
+          NewcomerBehindClaim(),
+          NewcomerBeside(),
           TakeOver(),
           ExclusiveSleepers()};
 }

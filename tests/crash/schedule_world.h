@@ -118,6 +118,12 @@ class World : public platform::SeamWatcher {
     if (!claim.ok()) return Wrong("no claim", claim.status());
     left_.push_back(*std::move(claim));
   }
+  void AbandonLeft() {
+    for (ClaimedRecord& claim : left_) {
+      if (const absl::Status over = std::move(claim).Abandon(); !over.ok()) Wrong("not abandoned", over);
+    }
+    left_.clear();
+  }
   // Until `end` bytes of the segment are used.
   void Fill(size_t i, uint64_t end) {
     const std::string text(end - format::kSegmentHeaderSize - format::kRecordHeaderSize, 'f');

@@ -1,12 +1,15 @@
 #include "libbus/log/sync.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "libbus/bus.h"
@@ -93,6 +96,48 @@ TEST_F(Sync, AnOpenClaimInAnEarlierSegmentHidesNoLaterOne) {
   ASSERT_TRUE(durable.ok()) << durable.status();
   EXPECT_GT(durable->offset, 4096u);
   EXPECT_EQ(seam_control.data_syncs - before, 2u);
+}
+
+// While the directory is synced: what another one is told durable then.
+class InTheDirectorySync : public platform::SeamWatcher {
+ public:
+  explicit InTheDirectorySync(std::function<void()> work) : work_(std::move(work)) { seam_control.watcher = this; }
+  ~InTheDirectorySync() override { seam_control.watcher = nullptr; }
+  void BeforeSync(int fd) override {
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISDIR(info.st_mode)) return;
+    if (const auto work = std::exchange(work_, nullptr)) work();
+  }
+  void AfterSync(int fd, int error) override {
+    struct stat info;
+    synced_ = synced_ || (error == 0 && fstat(fd, &info) == 0 && S_ISDIR(info.st_mode));
+  }
+  bool synced() const { return synced_; }
+
+ private:
+  std::function<void()> work_;
+  bool synced_ = false;
+};
+
+TEST_F(Sync, ANameIsDurableOnlyBehindItsDirectory) {
+  {
+    auto topic = Open();
+    auto producer = topic->NewProducer();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(producer->Publish(std::string(2000, 'x')).ok());
+  }
+  // Who comes first trusts no name of a later segment.
+  auto topic = Open();
+  auto other = Open();
+  auto first = topic->NewProducer();
+  auto second = other->NewProducer();
+  bool told = false;
+  const InTheDirectorySync watcher([&] {
+    const auto durable = second->Publish("second", {.durable = true});
+    told = durable.ok();
+    EXPECT_TRUE(watcher.synced()) << "told durable, and the directory is not";
+  });
+  ASSERT_TRUE(first->Publish("first", {.durable = true}).ok());
+  EXPECT_TRUE(told);
 }
 
 TEST_F(Sync, WaitDurableSaysWhatIsWrongWithAPosition) {
