@@ -25,6 +25,14 @@ uint64_t StateCounter(const ControlRecord& record) {
   return record.state_counter != 0 ? record.state_counter : record.counter;
 }
 
+// What is used of it: most of a record is room for epochs. More of them than there is room for: it is not valid anyway.
+void ReadCopy(const uint64_t* from, ControlRecord& record) {
+  constexpr uint64_t kHead = offsetof(ControlRecord, epochs);
+  platform::SharedBlock::Read(&record, from, kHead);
+  if (record.epoch_entries > format::kMaxEpochEntries) return;
+  platform::SharedBlock::Read(record.epochs, from + kHead / 8, UsedSize(record) - kHead);
+}
+
 bool Valid(const ControlRecord& record) {
   return record.counter != 0 && format::ControlRecordChecksum(record) == record.checksum;
 }
@@ -69,10 +77,8 @@ std::optional<ControlRecord> Control::ReadRecord() const {
   // One copy at a time is written, and only after the other is on disk: of two copies read one after the other at least
   // one is whole, unless two writes passed in between; then look again.
   for (int tries = 0; tries < 100; ++tries) {
-    ControlRecord copies[2];
-    for (int i = 0; i < 2; ++i) {
-      platform::SharedBlock::Read(&copies[i], mapping_.word(format::kControlCopyOffset[i]), sizeof(ControlRecord));
-    }
+    ControlRecord copies[2] = {};
+    for (int i = 0; i < 2; ++i) ReadCopy(mapping_.word(format::kControlCopyOffset[i]), copies[i]);
     const bool valid[2] = {Valid(copies[0]), Valid(copies[1])};
     if (valid[0] && valid[1]) return copies[copies[1].counter > copies[0].counter ? 1 : 0];
     if (valid[0]) return copies[0];

@@ -112,13 +112,17 @@ uint64_t Log::VerifiedHint(SegmentStore& store) {
 }
 
 absl::StatusOr<uint64_t> Log::First(SegmentStore& store) {
+  const auto kept = [&] {
+    const auto record = control_.ReadRecord();
+    return record ? std::max(record->first_position, format::kSegmentHeaderSize) : format::kSegmentHeaderSize;
+  };
+  // Nearly always it is there, and no list of what may be thousands is needed.
+  const uint64_t wanted = kept();
+  if (platform::IdentifyAt(directory_, path_, SegmentName(wanted - format::kSegmentHeaderSize)).ok()) return wanted;
   LIBBUS_ASSIGN_OR_RETURN(const std::vector<uint64_t> bases, store.ListBases());
   if (bases.empty()) return absl::DataLossError(fmt::format("{}: no segment is left (see `bus verify`)", path_));
   // Read behind the list: files that go meanwhile went behind the record.
-  const auto record = control_.ReadRecord();
-  const uint64_t kept =
-      record ? std::max(record->first_position, format::kSegmentHeaderSize) : format::kSegmentHeaderSize;
-  const auto first = std::lower_bound(bases.begin(), bases.end(), kept - format::kSegmentHeaderSize);
+  const auto first = std::lower_bound(bases.begin(), bases.end(), kept() - format::kSegmentHeaderSize);
   return (first != bases.end() ? *first : bases.front()) + format::kSegmentHeaderSize;
 }
 

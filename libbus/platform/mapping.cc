@@ -1,7 +1,5 @@
 #include "libbus/platform/mapping.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cerrno>
@@ -35,7 +33,6 @@ absl::StatusOr<Mapping> Mapping::Map(const File& file, std::string_view path, ui
   Mapping mapping;
   mapping.data_ = static_cast<std::byte*>(region->pages->get_address());
   mapping.size_ = region->pages->get_size();
-  madvise(mapping.data_, mapping.size_, MADV_DONTDUMP);
   if (bus_errors == BusErrors::kGuarded) {
     region->range = GuardedRange(mapping.data_, mapping.size_, region->pages->get_mode() == bip::read_write);
   }

@@ -141,8 +141,10 @@ int RealSeam::LockByte(int fd, int type, int64_t byte) {
 
 std::shared_ptr<bip::mapped_region> RealSeam::Map(int fd, uint64_t size, bool writable) {
   try {
-    return std::make_shared<bip::mapped_region>(CheckedDescriptor(fd), writable ? bip::read_write : bip::read_only, 0,
-                                                size);
+    auto region = std::make_shared<bip::mapped_region>(CheckedDescriptor(fd),
+                                                       writable ? bip::read_write : bip::read_only, 0, size);
+    madvise(region->get_address(), region->get_size(), MADV_DONTDUMP);
+    return region;
   } catch (const bip::interprocess_exception& error) {
     errno = error.get_native_error() != 0 ? error.get_native_error() : ENOMEM;
   } catch (const std::bad_alloc&) {

@@ -34,6 +34,11 @@ bool InsideGap(const log::Reader& reader, From from) {
 absl::StatusOr<std::optional<uint64_t>> EndOf(log::Log& log, const std::optional<From>& to) {
   if (!to) return std::optional<uint64_t>();
   if (to->kind() == From::Kind::kAt) return std::optional(to->number());
+  if (to->kind() == From::Kind::kEnd) {
+    // Nobody asks for its sequence, so nobody counts up to there.
+    LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, log::CommittedEnd(log, log.readable()));
+    return std::optional(end);
+  }
   LIBBUS_ASSIGN_OR_RETURN(const log::Reader reader, SeekTo(log, *to));
   return std::optional(reader.position());
 }

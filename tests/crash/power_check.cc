@@ -16,12 +16,12 @@ namespace {
 constexpr uint64_t kMessages = 3;
 constexpr int kMostCuts = 3;  // of which each meets the recovery from the one before
 
+uint32_t last_boot = 0;
+
 }  // namespace
 
-uint32_t NextBoot() {
-  static uint32_t last = 0;
-  return ++last;
-}
+uint32_t NextBoot() { return ++last_boot; }
+void ForgetBoots() { last_boot = 0; }
 
 void CutCheck::Wrong(uint64_t& count, std::string_view kind, const std::string& what) {
   if (++count <= kMessages) tally_.messages.push_back(fmt::format("{}: {}: {}", where_, kind, what));

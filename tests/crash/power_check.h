@@ -4,10 +4,13 @@
 
 #include <absl/status/status.h>
 
+#include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "libbus/bus.h"
@@ -19,8 +22,8 @@
 
 namespace libbus::test {
 
-// What was counted, and what was wrong.
-struct Tally {
+// What was counted, and what was wrong. Nothing but numbers: of several processes they are added up.
+struct Counts {
   uint64_t drawn = 0;      // images
   uint64_t images = 0;     // of these, in which a sector was older than what was there at the cut: only these count
   uint64_t records = 0;    // read and compared
@@ -50,13 +53,26 @@ struct Tally {
   uint64_t cursor = 0;   // a cursor stood, or went on, where it must not
   uint64_t refused = 0;  // something failed that must not
 
-  std::vector<std::string> messages;  // the first few of each kind of wrong
-
   uint64_t wrong() const { return parted + lost + phantom + silent + changed + reused + control + cursor + refused; }
+
+  void Add(const Counts& other) {
+    std::array<uint64_t, sizeof(Counts) / sizeof(uint64_t)> sum = {};
+    auto more = sum;
+    std::memcpy(sum.data(), this, sizeof(sum));
+    std::memcpy(more.data(), &other, sizeof(more));
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += more[i];
+    std::memcpy(this, sum.data(), sizeof(sum));
+  }
+};
+static_assert(std::is_trivially_copyable_v<Counts> && sizeof(Counts) % sizeof(uint64_t) == 0);
+
+struct Tally : Counts {
+  std::vector<std::string> messages;  // the first few of each kind of wrong
 };
 
-// For seam_control.boot_id: one that was never there.
+// For seam_control.boot_id: one that was not there since ForgetBoots().
 uint32_t NextBoot();
+void ForgetBoots();
 
 // A power cut, or (same_boot) a kill, at some moment of a history.
 struct Cut {

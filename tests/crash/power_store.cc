@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/interprocess/mapped_region.hpp>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -494,6 +495,14 @@ void PowerStore::AfterUnlink(int dir, const char* name, int error) {
   if (prefix == nullptr) return;
   history_.Tick();
   history_.Named(StatusOfFd(dir).st_ino, {{*prefix + name, 0}});
+}
+
+std::shared_ptr<PowerStore::Region> PowerStore::Map(int fd, uint64_t size, bool writable) {
+  if (!keeps_mappings_) return platform::RealSeam::Map(fd, size, writable);
+  // An inode that is mapped is not given away, so the number means the same file.
+  std::shared_ptr<Region>& kept = mappings_[{StatusOfFd(fd).st_ino, writable}];
+  if (kept == nullptr || kept->get_size() != size) kept = platform::RealSeam::Map(fd, size, writable);
+  return kept;
 }
 
 }  // namespace libbus::test

@@ -177,6 +177,8 @@ class History {
 // are given with their directory: "cursors/c". One at a time in a process; of several threads one runs at a time.
 class PowerStore final : public platform::SeamWatcher {
  public:
+  using Region = boost::interprocess::mapped_region;
+
   // `stash` is an empty directory on the same file system.
   PowerStore(std::string directory, std::string stash, const std::vector<std::string>& below = {});
   ~PowerStore() override;
@@ -188,6 +190,10 @@ class PowerStore final : public platform::SeamWatcher {
   History Stop();
   bool recording() const { return recording_; }
   Moment now() const { return history_.now(); }
+
+  // The library's mappings are kept for whoever maps the same file next: what it costs to open a topic is mapping and
+  // touching pages. A use behind the unmapping is not found then.
+  void KeepMappings() { keeps_mappings_ = true; }
 
   // Called while it records, on the thread that the library runs on. What they do happens just there.
   std::function<void()> during_sync;  // a sync has begun, and what it will make durable is fixed
@@ -213,6 +219,7 @@ class PowerStore final : public platform::SeamWatcher {
   void AfterLink(const char* from, int to_dir, const char* to_name, int error) override;
   void AfterRename(int dir, const char* from, const char* to, int error) override;
   void AfterUnlink(int dir, const char* name, int error) override;
+  std::shared_ptr<Region> Map(int fd, uint64_t size, bool writable) override;
 
   // Null: it is none of ours.
   const std::string* PrefixOf(int dir) const;
@@ -226,6 +233,8 @@ class PowerStore final : public platform::SeamWatcher {
   std::map<ino_t, std::string> prefixes_;  // of names, by the inode of their directory
   bool recording_ = false;
   std::map<ino_t, std::weak_ptr<KeptFile>> kept_;
+  bool keeps_mappings_ = false;
+  std::map<std::pair<ino_t, bool>, std::shared_ptr<Region>> mappings_;  // by inode, and whether for writing
   uint64_t stashed_ = 0;
   History history_;
   std::map<std::thread::id, std::pair<ino_t, Moment>> running_;  // a thread's sync that has begun

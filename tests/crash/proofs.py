@@ -30,7 +30,7 @@ RECORD = pathlib.Path("docs/track-record.md")
 ROOMS = ("libbus/format", "libbus/log", "libbus/platform")
 MOST_ENTRIES_SINCE_FULL = 20
 
-# Its cases with `LIBBUS_BUDGET` set are the long form; `weight` is its share of a budget. `alone`: it needs the cores.
+# Its cases with `LIBBUS_BUDGET` set are the long form; `weight` is its share of a budget. `alone`: it needs all cores.
 Proof = collections.namedtuple("Proof", "target weight alone", defaults=(False,))
 
 PROOFS = {
@@ -39,7 +39,7 @@ PROOFS = {
     "recovery-kill-points": Proof("crash_recover_kill_test", 1),
     "storm": Proof("processes_storm_test", 6, True),
     "stalls": Proof("crash_stall_test", 2),
-    "power": Proof("crash_power_test", 12),
+    "power": Proof("crash_power_test", 12, True),
     "power-cursors": Proof("crash_power_cursor_test", 2),
     "disk": Proof("crash_disk_power_test", 4),
     "sync-error": Proof("crash_sync_error_every_test", 2),
@@ -195,7 +195,8 @@ def environments(names, options, jobs, seed, figures):
     for name in names:
         own = dict(common)
         if options.budget is not None:
-            share = options.budget * PROOFS[name].weight / weights * (1 if len(names) == 1 else jobs)
+            beside = 1 if len(names) == 1 or PROOFS[name].alone else jobs
+            share = options.budget * PROOFS[name].weight / weights * beside
             own["LIBBUS_BUDGET"] = f"{share:.0f}"
         elif not options.short:
             own["LIBBUS_BUDGET"] = "full"

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 
 #include "libbus/platform/seam.h"
 
@@ -39,6 +40,10 @@ class SeamWatcher {
   virtual void AfterLink(const char* /*from*/, int /*to_dir*/, const char* /*to_name*/, int /*error*/) {}
   virtual void AfterRename(int /*dir*/, const char* /*from*/, const char* /*to*/, int /*error*/) {}
   virtual void AfterUnlink(int /*dir*/, const char* /*name*/, int /*error*/) {}
+  // Asked in the place of the kernel. Under TSan nobody is asked.
+  virtual std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable) {
+    return RealSeam::Map(fd, size, writable);
+  }
 };
 
 // Runs what a test does one step at a time (tests/crash/scheduler.h): told before each access to a shared word and
@@ -308,7 +313,8 @@ struct Seam : RealSeam {
   static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable);
 #else
   static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable) {
-    auto region = RealSeam::Map(fd, size, writable);
+    SeamWatcher* const watcher = seam_control.watcher;
+    auto region = watcher != nullptr ? watcher->Map(fd, size, writable) : RealSeam::Map(fd, size, writable);
     if (region && seam_control.scheduler != nullptr) {
       seam_control.scheduler->AfterMap(fd, region->get_address(), size);
     }
