@@ -30,7 +30,9 @@ def names(case):
 
 
 def durable_names(case):
-    return [""] + [key.removeprefix("ratio_to_") for key in case if key.startswith("ratio_to_")]
+    found = [key.split("_", 2 if key.startswith("ratio_to_") else 1)[-1] for key in case
+             if key.startswith(("ratio_to_", "skipped_"))]
+    return [""] + found
 
 
 def value(case, name, key):
@@ -121,9 +123,13 @@ def case_table(case):
 def durable_table(case):
     table = [["", "records/s", "libbus/it", "p50 us", "p99 us", "max us", "syncs/record", "KiB/record"]]
     for name in durable_names(case):
+        if f"skipped_{name}" in case:
+            table.append([name, f"skipped: {case[f'skipped_{name}']}"] + [""] * 6)
+            continue
         line = [name or "**libbus**", number(value(case, name, "msgs_per_s")), number(case.get(f"ratio_to_{name}"))]
         line += [number(value(case, name, key) / 1000) for key in ("p50_ns", "p99_ns", "max_ns")]
-        line += [f"{value(case, name, 'syncs_per_record'):.4f}"]
+        syncs = value(case, name, "syncs_per_record")
+        line += [f"{syncs:.4f}" if syncs is not None else ""]
         line += [f"{value(case, name, 'written_per_record') / 1024:.2f}"]
         table.append(line)
     return rows(table)

@@ -164,8 +164,14 @@ absl::StatusOr<DurableResult> RunDurableEach(const DurableOptions& options) {
   writers.push_back(MakeDurableEach());
   writers.push_back(MakeBareMapping());
   writers.push_back(MakeBareWrite());
+  const size_t own = writers.size();
+  if (options.peers) {
+    for (auto& peer : options.peers()) writers.push_back(std::move(peer));
+  }
   DurableResult result = {.options = options, .records = run.total(), .ways = {}};
-  for (const auto& writer : writers) result.ways.push_back({.name = std::string(writer->name())});
+  for (const auto& writer : writers) {
+    result.ways.push_back({.name = std::string(writer->name()), .refusal = writer->Refusal(run)});
+  }
   std::mt19937_64 random(kSeed);
   std::vector<size_t> order(writers.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -173,8 +179,13 @@ absl::StatusOr<DurableResult> RunDurableEach(const DurableOptions& options) {
   for (uint32_t round = 0; round < options.rounds; ++round) {
     std::shuffle(order.begin(), order.end(), random);
     for (const size_t i : order) {
-      auto ran = RunOnce(run, options, Wants::kRatesAndLatencies, *writers[i], result.ways[i]);
-      if (!ran.ok()) return ran;
+      DurableWay& way = result.ways[i];
+      if (!way.refusal.empty()) continue;
+      auto ran = RunOnce(run, options, Wants::kRatesAndLatencies, *writers[i], way);
+      if (ran.ok()) continue;
+      if (i < own || absl::IsCancelled(ran)) return ran;
+      // A peer that fails is no reason to show nothing of the others.
+      way = {.name = way.name, .refusal = std::string(ran.message())};
     }
     ++result.rounds;
     if (limit.IsOver()) break;

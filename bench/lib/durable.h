@@ -14,10 +14,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/lib/durable_writer.h"
 #include "bench/lib/statistics.h"
 
 namespace libbus::bench {
@@ -28,15 +30,17 @@ struct DurableOptions {
   size_t size = 64;
   uint32_t producers = 1;
   uint32_t rounds = 5;
-  uint64_t limit_ns = 0;          // begins no round when so much time is over; 0: no limit
-  uint64_t records = 0;           // of all producers in a round; 0: 4,000; what fits 64 MiB by interval
-  std::string directory = ".";    // a directory is made in it and removed
-  std::function<bool()> stopped;  // asked now and then: true ends everything
+  uint64_t limit_ns = 0;        // begins no round when so much time is over; 0: no limit
+  uint64_t records = 0;         // of all producers in a round; 0: 4,000; what fits 64 MiB by interval
+  std::string directory = ".";  // a directory is made in it and removed
+  std::function<std::vector<std::unique_ptr<DurableWriter>>()> peers;  // beside the bare system calls; empty: none
+  std::function<bool()> stopped;                                       // asked now and then: true ends everything
 };
 
 // What one way did, a value for each round.
 struct DurableWay {
   std::string name;
+  std::string refusal;             // why there is nothing of it. Empty: there is
   std::vector<double> rates;       // records a second
   std::vector<Latency> latencies;  // each: from the call to its return. interval: from the publish until durable
   std::vector<double> syncs;       // a record

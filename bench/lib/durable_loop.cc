@@ -1,5 +1,6 @@
 #include "bench/lib/durable_loop.h"
 
+#include <fmt/format.h>
 #include <time.h>
 
 #include <fstream>
@@ -15,6 +16,11 @@ uint64_t WrittenBytes() {
     if (name == "write_bytes:") return value;
   }
   return 0;
+}
+
+absl::StatusOr<uint64_t> CheckCount(const DurableRun& run, const Verifier& verifier) {
+  if (verifier.verified() == run.total()) return 0;
+  return absl::InternalError(fmt::format("{} of {} records are there", verifier.verified(), run.total()));
 }
 
 void SleepUntil(uint64_t due) {

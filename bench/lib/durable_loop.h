@@ -2,7 +2,7 @@
 #ifndef LIBBUS_BENCH_DURABLE_LOOP_H_
 #define LIBBUS_BENCH_DURABLE_LOOP_H_
 
-#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <cstddef>
 #include <span>
@@ -16,6 +16,9 @@ namespace libbus::bench {
 
 // Bytes that this process has had the kernel write to disks, as far as the kernel counts them.
 uint64_t WrittenBytes();
+
+// All of the run's records were found: returns 0, for how many syncs there were is not known.
+absl::StatusOr<uint64_t> CheckCount(const DurableRun& run, const Verifier& verifier);
 
 // Sleeps until NowNs() >= due.
 void SleepUntil(uint64_t due);

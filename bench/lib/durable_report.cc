@@ -25,6 +25,14 @@ std::string PolicyName(const DurableResult& result) {
   return result.by_interval ? absl::FormatDuration(kSyncInterval) : "each";
 }
 
+// What JSON takes between quotes as it is.
+std::string PlainText(std::string text) {
+  for (char& c : text) {
+    if (c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  return text;
+}
+
 void AddTitle(const DurableResult& result, std::string& out) {
   const DurableOptions& options = result.options;
   const auto back = std::back_inserter(out);
@@ -37,14 +45,22 @@ void AddTitle(const DurableResult& result, std::string& out) {
   out += '\n';
 }
 
+// Not every way tells.
+bool KnowsSyncs(const DurableWay& way) { return Median(way.syncs) > 0; }
+
 void AddLine(const DurableResult& result, const DurableWay& way, std::string& out) {
+  if (!way.refusal.empty()) {
+    fmt::format_to(std::back_inserter(out), "  {:<16}skipped: {}\n", way.name, way.refusal);
+    return;
+  }
   const auto [lowest, highest] = std::minmax_element(way.rates.begin(), way.rates.end());
   const Latency latency = Combine(way.latencies);
-  fmt::format_to(
-      std::back_inserter(out), "  {:<16}{:>12.0f}{:>12.0f}{:>12.0f}{:>11}{:>10}{:>10}{:>10}{:>13.4f}{:>12.2f}\n",
-      way.name, Median(way.rates), *lowest, *highest,
-      way.name == kSubject ? std::string("-") : fmt::format("{:.2f}", RatioTo(result, way)), Micros(latency.p50_ns),
-      Micros(latency.p99_ns), Micros(latency.max_ns), Median(way.syncs), Median(way.written) / 1024);
+  fmt::format_to(std::back_inserter(out),
+                 "  {:<16}{:>12.0f}{:>12.0f}{:>12.0f}{:>11}{:>10}{:>10}{:>10}{:>13}{:>12.2f}\n", way.name,
+                 Median(way.rates), *lowest, *highest,
+                 way.name == kSubject ? std::string("-") : fmt::format("{:.2f}", RatioTo(result, way)),
+                 Micros(latency.p50_ns), Micros(latency.p99_ns), Micros(latency.max_ns),
+                 KnowsSyncs(way) ? fmt::format("{:.4f}", Median(way.syncs)) : "", Median(way.written) / 1024);
 }
 
 // The keys of one way, with a prefix for the references.
@@ -52,10 +68,10 @@ void AddKeys(const DurableWay& way, const std::string& prefix, std::string& out)
   const Latency latency = Combine(way.latencies);
   fmt::format_to(
       std::back_inserter(out),
-      R"(,"{0}msgs_per_s":{1:.0f},"{0}p50_ns":{2},"{0}p99_ns":{3},"{0}max_ns":{4},"{0}syncs_per_record":{5:.6f})"
-      R"(,"{0}written_per_record":{6:.0f})",
-      prefix, Median(way.rates), latency.p50_ns, latency.p99_ns, latency.max_ns, Median(way.syncs),
-      Median(way.written));
+      R"(,"{0}msgs_per_s":{1:.0f},"{0}p50_ns":{2},"{0}p99_ns":{3},"{0}max_ns":{4},"{0}written_per_record":{5:.0f})",
+      prefix, Median(way.rates), latency.p50_ns, latency.p99_ns, latency.max_ns, Median(way.written));
+  if (!KnowsSyncs(way)) return;
+  fmt::format_to(std::back_inserter(out), R"(,"{}syncs_per_record":{:.6f})", prefix, Median(way.syncs));
 }
 
 }  // namespace
@@ -77,6 +93,10 @@ std::string DurableJson(const DurableResult& result) {
   if (result.by_interval) fmt::format_to(std::back_inserter(out), R"(,"samples":{})", result.samples);
   for (const DurableWay& way : result.ways) {
     const bool subject = way.name == kSubject;
+    if (!way.refusal.empty()) {
+      fmt::format_to(std::back_inserter(out), R"(,"skipped_{}":"{}")", way.name, PlainText(way.refusal));
+      continue;
+    }
     AddKeys(way, subject ? "" : way.name + "_", out);
     if (!subject) fmt::format_to(std::back_inserter(out), R"(,"ratio_to_{}":{:.3f})", way.name, RatioTo(result, way));
   }

@@ -38,11 +38,14 @@ class DurableWriter {
   virtual ~DurableWriter() = default;
 
   virtual std::string_view name() const = 0;
+  // Why it cannot do such a run, in a few words. Empty: it can.
+  virtual std::string Refusal(const DurableRun&) const { return {}; }
   // In the parent, before the processes start.
   virtual absl::Status Prepare(const DurableRun& run) = 0;
   // In a process of its own: get ready, arrive at side.start, write run.records records.
   virtual absl::Status Write(const DurableRun& run, DurableSide& side) = 0;
-  // In the parent, when they have ended: verifies the file and returns how many syncs there were, also before the run.
+  // In the parent, when they have ended: verifies the file and returns how many syncs there were, also before the run;
+  // 0: that is not known.
   virtual absl::StatusOr<uint64_t> Check(const DurableRun& run) = 0;
   virtual void Discard() = 0;
 };

@@ -9,10 +9,10 @@ namespace {
 
 constexpr std::string_view kSubject = "libbus";
 
-std::vector<Sample> At(const std::vector<Sample>& samples, Distance distance) {
+std::vector<Sample> At(const std::vector<Sample>& samples, std::optional<Distance> distance) {
   std::vector<Sample> found;
   std::copy_if(samples.begin(), samples.end(), std::back_inserter(found),
-               [&](const Sample& sample) { return sample.travel.distance == distance; });
+               [&](const Sample& sample) { return !distance || sample.travel.distance == *distance; });
   return found;
 }
 
@@ -40,7 +40,7 @@ double RatioOf(const std::vector<Sample>& ours, const std::vector<Sample>& their
 
 }  // namespace
 
-Figures FiguresOf(const ContenderResult& contender, Distance distance) {
+Figures FiguresOf(const ContenderResult& contender, std::optional<Distance> distance) {
   Figures figures;
   const auto unpaced = At(contender.unpaced, distance);
   const auto paced = At(contender.paced, distance);
@@ -85,7 +85,7 @@ uint64_t TravelOf(const CaseResult& result, Distance distance) {
   return ways.empty() ? 0 : Median(std::move(ways));
 }
 
-std::optional<Ratio> RatioTo(const CaseResult& result, std::string_view other, Distance distance) {
+std::optional<Ratio> RatioTo(const CaseResult& result, std::string_view other, std::optional<Distance> distance) {
   const auto ours = At(result.Of(kSubject).unpaced, distance);
   const auto theirs = At(result.Of(other).unpaced, distance);
   if (ours.empty() || theirs.empty()) return std::nullopt;

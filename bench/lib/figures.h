@@ -23,8 +23,8 @@ struct Figures {
   bool has_rates() const { return undisturbed > 0; }
 };
 
-// Zero rounds: nothing was measured at that distance.
-Figures FiguresOf(const ContenderResult& contender, Distance distance);
+// Of one distance, or of all that there was where none is given. Zero rounds: nothing was measured there.
+Figures FiguresOf(const ContenderResult& contender, std::optional<Distance> distance);
 
 // Those at which libbus was measured, the one with most rounds first.
 std::vector<Distance> DistancesOf(const CaseResult& result);
@@ -38,7 +38,7 @@ struct Ratio {
   double undisturbed;
   double end_to_end;
 };
-std::optional<Ratio> RatioTo(const CaseResult& result, std::string_view other, Distance distance);
+std::optional<Ratio> RatioTo(const CaseResult& result, std::string_view other, std::optional<Distance> distance);
 
 // Of that kind the one with the highest undisturbed rate; null: none has a rate.
 const ContenderResult* BestOf(const CaseResult& result, Kind kind, Distance distance);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <optional>
 #include <vector>
 
 #include "bench/lib/figures.h"
@@ -173,7 +174,24 @@ std::string Quoted(std::string_view text) {
   return out + '"';
 }
 
-void AddOther(const CaseResult& result, const ContenderResult& contender, Distance distance, std::string& out) {
+// Whether there is all that the case asks for at that distance.
+bool IsWhole(const CaseResult& result, const ContenderResult& contender, Distance distance) {
+  if (!contender.refusal.empty()) return true;
+  const Figures figures = FiguresOf(contender, distance);
+  return (!result.options.unpaced || figures.has_rates()) && (!result.options.paced || figures.latency.has_value());
+}
+
+// The distance with most rounds; none where the cores moved so much that a contender has nothing there.
+std::optional<Distance> CommonDistance(const CaseResult& result) {
+  const Distance distance = DistancesOf(result).front();
+  for (const ContenderResult& contender : result.contenders) {
+    if (!IsWhole(result, contender, distance)) return std::nullopt;
+  }
+  return distance;
+}
+
+void AddOther(const CaseResult& result, const ContenderResult& contender, std::optional<Distance> distance,
+              std::string& out) {
   const auto back = std::back_inserter(out);
   const std::string prefix = contender.name + "_";
   fmt::format_to(back, R"(,"kind_of_{}":"{}")", contender.name, KindName(contender.kind));
@@ -200,7 +218,8 @@ std::string TextReport(const CaseResult& result) {
 
 std::string JsonReport(const CaseResult& result) {
   const CaseOptions& options = result.options;
-  const Distance distance = DistancesOf(result).front();
+  const auto distance = CommonDistance(result);
+  const Distance frequent = DistancesOf(result).front();
   const Figures figures = FiguresOf(result.Of(kSubject), distance);
   std::string out =
       fmt::format(R"({{"mode":"{}","size":{},"producers":{},"consumers":{},"wait":"{}","rounds":{},"records":{})",
@@ -209,8 +228,8 @@ std::string JsonReport(const CaseResult& result) {
   const auto back = std::back_inserter(out);
   if (options.paced) fmt::format_to(back, R"(,"samples":{},"interval_ns":{})", result.samples, result.interval_ns);
   fmt::format_to(back, R"(,"class":"{}","travel_ns":{},"class_rounds":{},"dropped":{},"disturbed":{},"crowded":{})",
-                 DistanceName(distance), TravelOf(result, distance), figures.rounds, result.dropped, result.disturbed,
-                 Crowded(options));
+                 distance ? DistanceName(*distance) : "mixed", TravelOf(result, distance.value_or(frequent)),
+                 figures.rounds, result.dropped, result.disturbed, Crowded(options));
   AddKeys(figures, "", out);
   for (const ContenderResult& contender : result.contenders) {
     if (contender.name != kSubject) AddOther(result, contender, distance, out);

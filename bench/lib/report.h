@@ -12,7 +12,8 @@ namespace libbus::bench {
 // it libbus beside the best peer and the limit, and how its delays are spread. Ends with a newline.
 std::string TextReport(const CaseResult& result);
 
-// One object on one line, of the distance with most rounds. Ends with a newline.
+// One object on one line, of the distance with most rounds; where a contender has nothing there, for the cores moved
+// too often, of all rounds, and its class is "mixed". Ends with a newline.
 std::string JsonReport(const CaseResult& result);
 
 }  // namespace libbus::bench

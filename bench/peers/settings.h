@@ -51,6 +51,27 @@ inline constexpr int kZeroMqIoThreads = 1;
 // default, and each message waits for the one before it.
 inline constexpr int kNngBuffer = 8192;
 
+// --- SQLite ---
+
+// sqlite.org/pragma.html and sqlite.org/wal.html: in WAL mode a commit is durable with synchronous=FULL, and survives
+// the death of a process only with NORMAL.
+inline constexpr const char* kSqlitePragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
+// Writers of other processes wait for the lock for so long.
+inline constexpr int kSqliteBusyMs = 100'000;
+
+// --- LMDB ---
+
+// lmdb.h: MDB_WRITEMAP writes through the map, faster than write(2) for each page, and gives up nothing of durability.
+inline constexpr unsigned kLmdbFlags = 0x80000;  // MDB_WRITEMAP
+// The map is as large as the database may ever become; a record of a small size takes part of a page, a large one whole
+// ones.
+inline constexpr size_t LmdbMapBytes(uint64_t records, size_t size) { return (64u << 20) + records * (size + 8192); }
+
+// --- RocksDB ---
+
+// The RocksDB wiki, "WAL Performance": a recycled log file does not change its size with each sync.
+inline constexpr size_t kRocksDbRecycledLogs = 2;
+
 }  // namespace libbus::bench::settings
 
 #endif  // LIBBUS_BENCH_PEERS_SETTINGS_H_

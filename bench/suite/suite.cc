@@ -12,6 +12,7 @@
 #include "bench/lib/report.h"
 #include "bench/lib/shared.h"
 #include "bench/lib/travel.h"
+#include "bench/peers/durable_peers.h"
 #include "bench/peers/peers.h"
 
 namespace libbus::bench {
@@ -54,6 +55,7 @@ class Suite {
       fmt::print(options_.text, "one core: producers and consumers take turns, and what spins waits for its turn\n");
     }
     for (const std::string& line : MissingPeers()) fmt::print(options_.text, "{}\n", line);
+    for (const std::string& line : MissingDurablePeers()) fmt::print(options_.text, "{}\n", line);
     std::fflush(options_.text);
   }
 
@@ -112,6 +114,7 @@ class Suite {
     one.rounds = options_.rounds;
     one.directory = options_.directory;
     one.stopped = options_.stopped;
+    one.peers = AllDurablePeers;
     one.records = options_.records;
     one.limit_ns = LimitNs();
     left_ = std::max<size_t>(left_ - 1, 1);

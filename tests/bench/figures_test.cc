@@ -78,10 +78,23 @@ TEST(Report, HasATableForEachDistanceAndSaysWhatIsMissing) {
 }
 
 TEST(Report, HasTheKeysOfTheMoreFrequentDistance) {
-  const std::string json = JsonReport(Result());
+  CaseResult result = Result();
+  result.contenders[2].paced = {At(0, Distance::kNear, 0)};
+  const std::string json = JsonReport(result);
   for (const char* part :
        {R"("class":"near")", R"("class_rounds":2)", R"("msgs_per_s":70)", R"("undisturbed_msgs_per_s":140)",
         R"("p50_ns":100)", R"("ratio_to_pipe":6.000)", R"("kind_of_pipe":"peer")", R"("skipped_nng":"not built in")"}) {
+    EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
+  }
+}
+
+// Nothing of a contender at that distance: all keys are there, and the class says what they are of.
+TEST(Report, SaysWhereRunsOfBothDistancesAreMixed) {
+  CaseResult result = Result();
+  result.contenders[2].paced = {At(0, Distance::kFar, 0)};
+  const std::string json = JsonReport(result);
+  for (const char* part : {R"("class":"mixed")", R"("class_rounds":3)", R"("msgs_per_s":60)", R"("journal_p50_ns":100)",
+                           R"("ratio_to_pipe":16.000)", R"("ratio_to_journal":0.750)"}) {
     EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
   }
 }

@@ -37,6 +37,8 @@ def check_results(results):
             want(case["undisturbed_msgs_per_s"] > 0 and case["pipe_msgs_per_s"] > 0, f"no rates: {case}")
         if case["table"] == "delays":
             want(case["p9999_ns"] > 0 and case["journal_p50_ns"] > 0, f"no delays: {case}")
+        if case.get("sync") == "each":
+            want(case["msgs_per_s"] > 0 and case["mmap_fdatasync_msgs_per_s"] > 0, f"nothing durable: {case}")
     parked = [case for case in cases if case.get("wait") == "park"]
     want(any("futex_wake_p50_ns" in case for case in parked), "no bare futex wake")
 
