@@ -2,7 +2,8 @@
 //
 // After a kill or a power loss nothing needs to be called: the next process that opens the topic for writing recovers
 // it. RecoverTopic says beforehand what that will do, and does what nobody does unasked: it makes a copied or restored
-// topic a log of its own, and writes segments anew whose sync failed. docs/recovery.md has the table of cases.
+// topic a log of its own, writes segments anew whose sync failed, and puts flipped bits in headers right.
+// docs/recovery.md has the table of cases.
 #ifndef LIBBUS_RECOVERY_H_
 #define LIBBUS_RECOVERY_H_
 
@@ -13,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "libbus/record.h"
 
@@ -32,6 +34,14 @@ struct RecoveryTally {
   uint64_t bytes = 0;
 };
 
+// A bit that was flipped in the header of a file. Nobody waits for it to be put right: the checksum tells which bit it
+// is, and every reader reads the header as it was.
+struct FlippedHeaderBit {
+  std::string file;
+  uint64_t offset = 0;  // of its byte in the file
+  uint32_t bit = 0;     // in that byte, 0: the lowest
+};
+
 struct RecoveryReport {
   bool in_use = false;           // a process is attached for writing: nothing to recover, and nothing was looked at
   bool clean = false;            // closed in order: nothing to do
@@ -40,6 +50,8 @@ struct RecoveryReport {
   std::string cause;  // why the log is sealed: "power loss", "copied", "other mount", "damage", "sync failed";
                       // empty: it goes on in place
   std::string why;    // the cause in a few words
+  // At most one for each file of the topic, and for the identity of the bus; put right if `applied`.
+  std::vector<FlippedHeaderBit> flipped;
   bool applied = false;
 
   Position from;     // the first byte that was looked at: before it everything is durable

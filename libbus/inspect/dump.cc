@@ -68,7 +68,7 @@ absl::Status DumpUnknown(const File& file, uint64_t magic, DumpOutput& output) {
 
 template <typename T>
 bool Newer(const File& file, uint64_t magic) {
-  const auto header = file.Get<T>(0);
+  const auto header = GetHeader<T>(file, magic);
   return header && absl::IsUnimplemented(HeaderProblem(file.path(), *header, magic).status());
 }
 
@@ -82,9 +82,31 @@ bool IsNewer(const File& file, uint64_t magic) {
          (magic == format::kSegmentMagic && Newer<format::SegmentHeader>(file, magic));
 }
 
-absl::Status DumpAny(const File& file, DumpOutput& output) {
+template <typename T>
+bool IsFlipped(const File& file, uint64_t magic) {
+  std::optional<format::FlippedBit> flipped;
+  (void)GetHeader<T>(file, magic, &flipped);
+  return flipped.has_value();
+}
+
+// With what the file begins, or would if no bit of its header were flipped: it may be one of the magic.
+uint64_t MagicOf(const File& file) {
+  if (IsFlipped<format::BusFile>(file, format::kBusMagic)) return format::kBusMagic;
+  if (IsFlipped<format::ControlHeader>(file, format::kControlMagic)) return format::kControlMagic;
+  if (IsFlipped<format::LocksFile>(file, format::kLocksMagic)) return format::kLocksMagic;
+  if (IsFlipped<format::SleepFile>(file, format::kSleepMagic)) return format::kSleepMagic;
+  if (IsFlipped<format::SyncFailedFile>(file, format::kSyncFailedMagic)) return format::kSyncFailedMagic;
+  if (IsFlipped<format::CursorHeader>(file, format::kCursorMagic)) return format::kCursorMagic;
+  if (IsFlipped<format::CursorLockFile>(file, format::kCursorLockMagic)) return format::kCursorLockMagic;
+  if (IsFlipped<format::IndexHeader>(file, format::kIndexMagic)) return format::kIndexMagic;
+  if (IsFlipped<format::SegmentHeader>(file, format::kSegmentMagic)) return format::kSegmentMagic;
   uint64_t magic = 0;
   (void)file.Read(0, std::as_writable_bytes(std::span(&magic, 1)));
+  return magic;
+}
+
+absl::Status DumpAny(const File& file, DumpOutput& output) {
+  const uint64_t magic = MagicOf(file);
   if (IsNewer(file, magic)) {
     return DumpForeign(file, "a file of a bus of a newer version, which this program does not know", false, output);
   }

@@ -28,7 +28,7 @@ class IndexHints {
   IndexHints(const std::string& directory, const format::Uuid& topic) : seed_(format::TopicSeed::Of(topic)) {
     auto file = File::Open(directory + "/index");
     if (!file.ok()) return;
-    const auto header = file->Get<format::IndexHeader>(0);
+    const auto header = GetHeader<format::IndexHeader>(*file, format::kIndexMagic);
     if (!header || header->header.magic != format::kIndexMagic || !(header->header.uuid == topic) ||
         header->inode != file->inode()) {
       return;

@@ -154,6 +154,7 @@ absl::Status DumpCursor(const File& file, DumpOutput& output) {
   ChecksumField(picture, *header);
   item.summary = "cursor header";
   output.Emit(item);
+  (void)format::MendOneBit(*header, format::kCursorMagic);
   const format::Uuid& topic = header->header.uuid;
   const std::string copies[2] = {ReadCursorCopy(file, topic, 0), ReadCursorCopy(file, topic, 1)};
   for (const int i : {0, 1}) {

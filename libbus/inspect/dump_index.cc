@@ -62,7 +62,8 @@ absl::Status DumpIndex(const File& file, DumpOutput& output) {
   const auto header = file.Get<IndexHeader>(0);
   if (!header) return output.EmitBytes(file, "plain bytes", 0, file.size());
   output.Emit(HeaderItem(file, *header));
-  const format::TopicSeed seed = format::TopicSeed::Of(header->header.uuid);
+  const auto mended = GetHeader<IndexHeader>(file, format::kIndexMagic).value_or(*header);
+  const format::TopicSeed seed = format::TopicSeed::Of(mended.header.uuid);
   uint64_t offset = sizeof(*header);
   for (uint64_t i = 0; offset + sizeof(IndexEntry) <= file.size() && !output.done(); ++i) {
     auto entry = file.Get<IndexEntry>(offset);

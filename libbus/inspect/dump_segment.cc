@@ -6,6 +6,7 @@
 
 #include "libbus/format/record.h"
 #include "libbus/inspect/dump_attributes.h"
+#include "libbus/inspect/dump_bytes.h"
 #include "libbus/inspect/dump_output.h"
 #include "libbus/inspect/file_header.h"
 #include "libbus/inspect/picture.h"
@@ -390,8 +391,9 @@ DumpItem HeaderItem(const File& file, const SegmentIdentity& identity) {
     return inode == file.inode() ? fmt::format("{}", inode) : fmt::format("{}: of another file: this is a copy", inode);
   });
   picture.Number<uint32_t>("epoch");
-  if (identity.header) ChecksumField(picture, *identity.header);
-  item.summary = identity.problem.empty() ? "segment header" : fmt::format("segment header: {}", identity.problem);
+  if (identity.header) ChecksumField(picture, Padded<format::SegmentHeader>(bytes));
+  const std::string problem = identity.flipped ? FlippedText(*identity.flipped) : identity.problem;
+  item.summary = problem.empty() ? "segment header" : fmt::format("segment header: {}", problem);
   item.damaged = item.damaged || !identity.problem.empty();
   return item;
 }

@@ -3,10 +3,12 @@
 #define LIBBUS_INSPECT_FINDINGS_H_
 
 #include <absl/status/status.h>
+#include <fmt/format.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "libbus/inspect.h"
 #include "libbus/inspect/topic_files.h"
@@ -34,6 +36,16 @@ class Findings {
   // `reader`: what a reader sees there.
   void Damage(const std::string& file, std::string what, std::string reader) {
     Tell({.damage = true, .file = file, .what = std::move(what), .reader = std::move(reader)});
+  }
+  // A bit of a header that readers put right for themselves; `recover`: the command that does it for the file.
+  void Flipped(const std::string& file, const format::FlippedBit& flipped, std::optional<Position> position,
+               std::string_view recover) {
+    Tell({.damage = true,
+          .file = file,
+          .offset = flipped.byte,
+          .position = position,
+          .what = fmt::format("{}: \"{} --apply\" puts it right", FlippedText(flipped), recover),
+          .reader = "all of it: its checksum tells which bit it is"});
   }
   void Tell(const Finding& finding) {
     if (stopped_) return;

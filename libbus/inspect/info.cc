@@ -156,7 +156,7 @@ bool AreOriginals(const TopicFiles& files) {
   if (!locks.ok() || locks->inode() != files.control.header->locks_inode) return false;
   return std::all_of(files.segments.begin(), files.segments.end(), [](const SegmentName& segment) {
     const auto file = File::Open(segment.path);
-    const auto header = file.ok() ? file->Get<format::SegmentHeader>(0) : std::nullopt;
+    const auto header = file.ok() ? GetHeader<format::SegmentHeader>(*file, format::kSegmentMagic) : std::nullopt;
     return header && header->inode == file->inode();
   });
 }
@@ -190,7 +190,7 @@ void AddSyncs(const TopicFiles& files, TopicInfo& info) {
 
 void AddIndex(const TopicFiles& files, TopicInfo& info) {
   const auto file = File::Open(files.path + "/index");
-  const auto header = file.ok() ? file->Get<format::IndexHeader>(0) : std::nullopt;
+  const auto header = file.ok() ? GetHeader<format::IndexHeader>(*file, format::kIndexMagic) : std::nullopt;
   const bool used = header && files.control.header && header->header.magic == format::kIndexMagic &&
                     header->checksum == format::FileChecksum(*header) && header->inode == file->inode() &&
                     header->header.uuid == files.control.header->header.uuid;

@@ -244,12 +244,12 @@ class TopicPicture {
   }
 
   static std::optional<uint64_t> CommittedBy(const File& file) {
-    const auto header = file.Get<format::FileHeader>(0);
+    const auto header = GetHeader<format::CursorHeader>(file, format::kCursorMagic);
     format::CursorRecord copies[2] = {};
     for (const int i : {0, 1}) {
       copies[i] = file.Get<format::CursorRecord>(format::kCursorCopyOffset[i]).value_or(format::CursorRecord());
     }
-    const auto holding = header ? format::HoldingCopy(header->uuid, copies) : std::nullopt;
+    const auto holding = header ? format::HoldingCopy(header->header.uuid, copies) : std::nullopt;
     return holding ? std::optional(copies[*holding].position) : std::nullopt;
   }
 

@@ -21,8 +21,11 @@ void SlotOwners::Open() {
   if (opened_) return;
   opened_ = true;
   auto control = File::Open(Directory(segment_) + "/control");
-  const auto header = control.ok() ? control->Get<format::FileHeader>(0) : std::nullopt;
-  if (!header || header->magic != format::kControlMagic || !(header->uuid == topic_)) return;
+  const auto control_header =
+      control.ok() ? GetHeader<format::ControlHeader>(*control, format::kControlMagic) : std::nullopt;
+  if (!control_header) return;
+  const format::FileHeader& header = control_header->header;
+  if (header.magic != format::kControlMagic || !(header.uuid == topic_)) return;
   control_ = *std::move(control);
   if (auto locks = File::Open(Directory(segment_) + "/locks"); locks.ok()) locks_ = *std::move(locks);
 }

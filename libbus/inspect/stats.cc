@@ -87,7 +87,7 @@ class TopicNumbers {
 
   // The last entry of the index that is not behind `position`.
   std::optional<Known> Indexed(uint64_t position) {
-    const auto header = index_.ok() ? index_->Get<format::IndexHeader>(0) : std::nullopt;
+    const auto header = index_.ok() ? GetHeader<format::IndexHeader>(*index_, format::kIndexMagic) : std::nullopt;
     const bool used = header && header->header.magic == format::kIndexMagic && header->inode == index_->inode() &&
                       header->checksum == format::FileChecksum(*header) && files_.control.header &&
                       header->header.uuid == files_.control.header->header.uuid;

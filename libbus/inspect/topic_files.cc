@@ -83,7 +83,11 @@ std::string MagicProblem(uint64_t found, uint64_t wanted) {
   return fmt::format("begins with {} instead of {}", Quoted(text(found)), Quoted(text(wanted)));
 }
 
-absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path) {
+std::string FlippedText(const format::FlippedBit& flipped) {
+  return fmt::format("bit {} of byte {} of the header is flipped", flipped.bit, flipped.byte);
+}
+
+absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path, std::optional<format::FlippedBit>* flipped) {
   const auto names = platform::ListDirectory(path);
   if (absl::IsNotFound(names.status())) {
     return absl::NotFoundError(fmt::format("{}: no such bus (make it with `bus init {}`)", path, path));
@@ -94,7 +98,7 @@ absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path) {
   }
   const std::string file_path = path + "/bus";
   LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(file_path));
-  const auto header = file.Get<format::BusFile>(0);
+  const auto header = GetHeader<format::BusFile>(file, format::kBusMagic, flipped);
   if (!header) {
     return absl::DataLossError(
         fmt::format("{}: {} bytes instead of {}: restore it", file_path, file.size(), sizeof(format::BusFile)));
@@ -130,7 +134,7 @@ std::optional<uint64_t> NextInUse(const std::string& topic_path, uint64_t end) {
   if (next == segments->end()) return std::nullopt;
   const auto file = File::Open(next->path);
   if (!file.ok()) return std::nullopt;
-  const auto header = file->Get<format::SegmentHeader>(0);
+  const auto header = GetHeader<format::SegmentHeader>(*file, format::kSegmentMagic);
   const bool led_to = header && header->header.cause != 0;
   if (!led_to && file->Get<uint64_t>(format::kSegmentHeaderSize).value_or(0) == 0) return std::nullopt;
   return next->base + format::kSegmentHeaderSize;
@@ -138,7 +142,7 @@ std::optional<uint64_t> NextInUse(const std::string& topic_path, uint64_t end) {
 
 Control ReadControl(const File& file) {
   Control control;
-  if (const auto header = file.Get<format::ControlHeader>(0)) {
+  if (const auto header = GetHeader<format::ControlHeader>(file, format::kControlMagic, &control.flipped)) {
     const bool right =
         header->header.magic == format::kControlMagic && header->checksum == format::FileChecksum(*header);
     if (right) control.header = *header;
@@ -180,7 +184,7 @@ absl::StatusOr<TopicFiles> OpenTopicFiles(const std::string& bus, std::string_vi
   if (!control.ok() && !absl::IsNotFound(control.status())) return control.status();
   if (!control.ok()) return files;
   files.control_file = *std::move(control);
-  if (const auto header = files.control_file->Get<format::ControlHeader>(0)) {
+  if (const auto header = GetHeader<format::ControlHeader>(*files.control_file, format::kControlMagic)) {
     auto problem = HeaderProblem(files.control_file->path(), *header, format::kControlMagic);
     if (!problem.ok()) return problem.status();
   }
@@ -192,7 +196,7 @@ absl::StatusOr<SegmentIdentity> IdentifySegment(const File& file, const Control*
   SegmentIdentity identity;
   const bool topic_known = control != nullptr && control->header.has_value();
   const auto name_base = ParseSegmentName(BaseName(file.path()));
-  identity.header = file.Get<format::SegmentHeader>(0);
+  identity.header = GetHeader<format::SegmentHeader>(file, format::kSegmentMagic, &identity.flipped);
   if (identity.header) {
     LIBBUS_ASSIGN_OR_RETURN(identity.problem, HeaderProblem(file.path(), *identity.header, format::kSegmentMagic));
   } else {

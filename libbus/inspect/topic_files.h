@@ -12,6 +12,7 @@
 
 #include "libbus/format/checksum.h"
 #include "libbus/format/layout.h"
+#include "libbus/format/mend.h"
 #include "libbus/format/word.h"
 #include "libbus/inspect/file.h"
 #include "libbus/log/file_header.h"
@@ -27,12 +28,27 @@ absl::Status CheckTopicName(std::string_view name);
 // The base in a segment's file name (no directory): 20 digits and ".seg"; nothing if it is named otherwise.
 std::optional<uint64_t> ParseSegmentName(std::string_view name);
 
-// What is wrong with the header of a file of a bus; empty: nothing. UNIMPLEMENTED if it is of a newer version.
+// The struct with which a file of a bus begins, as it is to be read: one flipped bit is put right (format/mend.h), and
+// `flipped` says which. Nothing if the file is too short or cannot be read.
+template <typename T>
+std::optional<T> GetHeader(const File& file, uint64_t magic, std::optional<format::FlippedBit>* flipped = nullptr) {
+  auto header = file.Get<T>(0);
+  const auto bit = header ? format::MendOneBit(*header, magic) : std::nullopt;
+  if (flipped != nullptr) *flipped = bit;
+  return header;
+}
+
+// "bit 3 of byte 40 of the header is flipped".
+std::string FlippedText(const format::FlippedBit& flipped);
+
+// What is wrong with the header of a file of a bus, read by GetHeader; empty: nothing. UNIMPLEMENTED if it is of a
+// newer version.
 template <typename T>
 absl::StatusOr<std::string> HeaderProblem(const std::string& path, const T& file, uint64_t magic);
 
 // OK, or why `path` is no bus: NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, DATA_LOSS, PERMISSION_DENIED.
-absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path);
+absl::StatusOr<format::BusFile> ReadBusFile(const std::string& path,
+                                            std::optional<format::FlippedBit>* flipped = nullptr);
 
 // The directories in a bus that are topics, sorted: a control file or a segment lies in each.
 absl::StatusOr<std::vector<std::string>> ListTopicNames(const std::string& bus);
@@ -51,6 +67,7 @@ std::optional<uint64_t> NextInUse(const std::string& topic_path, uint64_t end);
 // A control file, as far as it verifies.
 struct Control {
   std::optional<format::ControlHeader> header;  // verified
+  std::optional<format::FlippedBit> flipped;    // in the file, not in `header`
   std::optional<format::ControlRecord> record;  // the valid copy that holds
   int copy = 0;                                 // which one
   bool valid[2] = {false, false};
@@ -74,10 +91,14 @@ struct TopicFiles {
 // NOT_FOUND: no such directory, or neither control file nor segments in it. UNIMPLEMENTED: a newer version.
 absl::StatusOr<TopicFiles> OpenTopicFiles(const std::string& bus, std::string_view topic);
 
+// "bus recover TOPIC".
+inline std::string RecoverCommand(const TopicFiles& files) { return "bus recover " + files.name; }
+
 // How to read a segment: from its own header or, where that does not verify, from its name and the topic's control
 // file.
 struct SegmentIdentity {
-  std::optional<format::SegmentHeader> header;  // as it stands there
+  std::optional<format::SegmentHeader> header;  // as it is to be read
+  std::optional<format::FlippedBit> flipped;    // in the file, not in `header`
   std::string problem;                          // of the header; empty: it verifies
   bool usable = false;                          // false: nothing tells which topic it is of
   format::TopicSeed seed = {};

@@ -30,7 +30,9 @@ absl::Status VerifyOne(const std::string& bus, std::string_view topic, inspect::
 
 // A damaged identity is a finding, everything else that keeps a bus from being one an error.
 absl::Status VerifyIdentity(const std::string& bus, inspect::Findings& findings) {
-  const auto identity = inspect::ReadBusFile(bus);
+  std::optional<format::FlippedBit> flipped;
+  const auto identity = inspect::ReadBusFile(bus, &flipped);
+  if (identity.ok() && flipped) findings.Flipped(bus + "/bus", *flipped, std::nullopt, "bus recover");
   const bool odd = absl::IsInvalidArgument(identity.status());
   if (!odd && !absl::IsDataLoss(identity.status())) return identity.status();
   findings.Damage(bus + "/bus", odd ? inspect::kNotRegular : "the identity does not verify",

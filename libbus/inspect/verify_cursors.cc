@@ -25,18 +25,22 @@ void Damaged(const TopicFiles& files, const std::string& path, const std::string
 }
 
 // Empty: nothing is wrong with the header.
-absl::StatusOr<std::string> HeaderText(const TopicFiles& files, const File& file) {
-  const auto header = std::make_unique<std::optional<format::CursorHeader>>(file.Get<format::CursorHeader>(0));
+absl::StatusOr<std::string> HeaderText(const TopicFiles& files, const File& file, Findings& findings) {
+  std::optional<format::FlippedBit> flipped;
+  const auto header = std::make_unique<std::optional<format::CursorHeader>>(
+      GetHeader<format::CursorHeader>(file, format::kCursorMagic, &flipped));
   if (!*header) return fmt::format("{} bytes instead of {}", file.size(), format::kCursorSize);
   LIBBUS_ASSIGN_OR_RETURN(const std::string problem, HeaderProblem(file.path(), **header, format::kCursorMagic));
   if (!problem.empty()) return problem;
+  if (flipped) findings.Flipped(file.path(), *flipped, std::nullopt, RecoverCommand(files));
   const auto& control = files.control.header;
   if (control && !(control->header.uuid == (*header)->header.uuid)) return std::string("belongs to another topic");
   return std::string(file.size() < format::kCursorSize ? "truncated" : "");
 }
 
 void VerifyCopies(const TopicFiles& files, const File& file, Findings& findings) {
-  const auto uuid = file.Get<format::FileHeader>(0).value_or(format::FileHeader()).uuid;
+  const auto header = GetHeader<format::CursorHeader>(file, format::kCursorMagic);
+  const auto uuid = header ? header->header.uuid : format::Uuid();
   format::CursorRecord copies[2] = {};
   bool right[2] = {false, false};
   for (int tries = 0; tries < kTries && !(right[0] && right[1]); ++tries) {
@@ -64,7 +68,7 @@ absl::Status VerifyCursor(const TopicFiles& files, const std::string& path, Find
     return absl::OkStatus();
   }
   LIBBUS_ASSIGN_OR_RETURN(const File file, File::Open(path));
-  LIBBUS_ASSIGN_OR_RETURN(const std::string problem, HeaderText(files, file));
+  LIBBUS_ASSIGN_OR_RETURN(const std::string problem, HeaderText(files, file, findings));
   if (problem.empty()) {
     VerifyCopies(files, file, findings);
   } else {

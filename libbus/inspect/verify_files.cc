@@ -55,10 +55,12 @@ absl::Status VerifyControlFile(const TopicFiles& files, Findings& findings) {
   if (file.size() < format::kControlSize) {
     findings.Damage(file.path(), fmt::format("{} bytes instead of {}", file.size(), format::kControlSize), kNothing);
   }
-  if (const auto header = file.Get<format::ControlHeader>(0)) {
+  if (const auto header = GetHeader<format::ControlHeader>(file, format::kControlMagic)) {
     LIBBUS_ASSIGN_OR_RETURN(const auto problem, HeaderProblem(file.path(), *header, format::kControlMagic));
     if (!problem.empty()) findings.Damage(file.path(), problem, kNothing);
   }
+  const auto& flipped = files.control.flipped;
+  if (flipped) findings.Flipped(file.path(), *flipped, std::nullopt, RecoverCommand(files));
   VerifyControlCopies(file, files.control, findings);
   return absl::OkStatus();
 }
@@ -79,13 +81,15 @@ absl::StatusOr<std::optional<File>> VerifyPage(const TopicFiles& files, const ch
     return std::optional<File>();
   }
   if (!file.ok()) return file.status();
-  const auto header = file->template Get<T>(0);
+  std::optional<format::FlippedBit> flipped;
+  const auto header = GetHeader<T>(*file, magic, &flipped);
   if (!header) {
     findings.Damage(file->path(), fmt::format("{} bytes instead of {}", file->size(), format::kPageSize), kAllGoOn);
     return std::optional<File>();
   }
   LIBBUS_ASSIGN_OR_RETURN(const std::string problem, HeaderProblem(file->path(), *header, magic));
   if (!problem.empty()) findings.Damage(file->path(), problem, kAllGoOn);
+  if (flipped) findings.Flipped(file->path(), *flipped, std::nullopt, RecoverCommand(files));
   if (problem.empty() && files.control.header && !(files.control.header->header.uuid == header->header.uuid)) {
     findings.Damage(file->path(), "belongs to another topic", kAllGoOn);
   }
@@ -107,7 +111,7 @@ std::string CopiedText(const TopicFiles& files, const std::optional<File>& locks
   }
   for (const SegmentName& segment : files.segments) {
     const auto file = File::Open(segment.path);
-    const auto header = file.ok() ? file->Get<format::SegmentHeader>(0) : std::nullopt;
+    const auto header = file.ok() ? GetHeader<format::SegmentHeader>(*file, format::kSegmentMagic) : std::nullopt;
     const bool right = header && header->checksum == format::FileChecksum(*header);
     if (!right || header->inode == file->inode()) continue;
     AddIf(true, "inodes of segments", text);

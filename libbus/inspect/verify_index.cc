@@ -31,7 +31,8 @@ absl::StatusOr<IndexCheck> IndexCheck::Load(const TopicFiles& files, Findings& f
     return check;
   }
   LIBBUS_RETURN_IF_ERROR(file.status());
-  const auto header = file->Get<format::IndexHeader>(0);
+  std::optional<format::FlippedBit> flipped;
+  const auto header = GetHeader<format::IndexHeader>(*file, format::kIndexMagic, &flipped);
   std::string problem = "too short for a header";
   if (header) {
     LIBBUS_ASSIGN_OR_RETURN(problem, HeaderProblem(check.path_, *header, format::kIndexMagic));
@@ -41,6 +42,7 @@ absl::StatusOr<IndexCheck> IndexCheck::Load(const TopicFiles& files, Findings& f
     findings.Note(check.path_, fmt::format("{}: it is not used: {}", problem, kCure));
     return check;
   }
+  if (flipped) findings.Flipped(check.path_, *flipped, std::nullopt, RecoverCommand(files));
   const format::TopicSeed seed = format::TopicSeed::Of(header->header.uuid);
   const uint64_t count = (file->size() - sizeof(*header)) / sizeof(format::IndexEntry);
   uint64_t bad = 0;

@@ -152,6 +152,9 @@ void LogCheck::Header(const File& file, const SegmentIdentity& identity) {
   if (!identity.problem.empty()) {
     return Damage(file, base, 0, identity.problem, kNothingOfIt);
   }
+  if (identity.flipped) {
+    findings_.Flipped(file.path(), *identity.flipped, Position{base + identity.flipped->byte}, RecoverCommand(files_));
+  }
   const format::SegmentHeader& header = *identity.header;
   if (header.base != base)
     findings_.Damage(file.path(), fmt::format("its header says base {}", header.base), kNothingOfIt);

@@ -238,8 +238,7 @@ absl::Status LogCopy::MendDead(const File& file, const std::string& path, const 
 
 absl::Status LogCopy::WriteHeader(const File& file, const std::string& path, const Segment& segment) const {
   LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
-  format::SegmentHeader header;
-  std::memcpy(&header, segment.at(segment.base()), sizeof(header));
+  format::SegmentHeader header = segment.header();
   header.inode = identity.inode;
   header.checksum = format::FileChecksum(header);
   return platform::WriteAt(file, path, 0, &header, sizeof(header));

@@ -6,11 +6,13 @@
 #include <absl/status/statusor.h>
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "libbus/format/checksum.h"
 #include "libbus/format/layout.h"
+#include "libbus/format/mend.h"
 #include "libbus/platform/file.h"
 #include "libbus/platform/status.h"
 
@@ -21,7 +23,8 @@ inline format::FileHeader MakeFileHeader(uint64_t magic, const format::Uuid& uui
 }
 
 // OK: this library can read the file. FAILED_PRECONDITION: not such a file. DATA_LOSS: it begins with zeros.
-// UNIMPLEMENTED: newer and incompatible. The checksum is not looked at: a newer version may compute it otherwise.
+// UNIMPLEMENTED: newer and incompatible. The checksum is not looked at: where it is wrong and no single bit makes it
+// right (format/mend.h), "newer" is still told as such.
 // `kind` names the file for people: "segment", "control file".
 absl::Status CheckFileHeader(const format::FileHeader& header, uint64_t magic, std::string_view path,
                              std::string_view kind);
@@ -36,16 +39,20 @@ absl::Status CheckFile(const T& file, uint64_t magic, std::string_view path, std
       kind, file.checksum, format::FileChecksum(file)));
 }
 
-// Reads and checks the header struct `T` at the start of a file. DATA_LOSS also for a file shorter than it.
+// Reads and checks the header struct `T` at the start of a file. DATA_LOSS also for a file shorter than it. One bit
+// that was flipped there is put right in what is returned, before anything is concluded from it: so the version too.
+// The file stays as it is (log/mend.h); `flipped` says which bit.
 template <typename T>
 absl::StatusOr<T> ReadFileHeader(const platform::File& file, std::string_view path, uint64_t magic,
-                                 std::string_view kind) {
+                                 std::string_view kind, std::optional<format::FlippedBit>* flipped = nullptr) {
   T header;
   LIBBUS_ASSIGN_OR_RETURN(const size_t size, platform::ReadAt(file, path, 0, &header, sizeof(T)));
   if (size < sizeof(T)) {
     return absl::DataLossError(fmt::format("{}: this {} is {}: {} bytes of at least {} (see `bus verify`)", path, kind,
                                            size == 0 ? "empty" : "truncated", size, sizeof(T)));
   }
+  const auto mended = format::MendOneBit(header, magic);
+  if (flipped != nullptr) *flipped = mended;
   LIBBUS_RETURN_IF_ERROR(CheckFile(header, magic, path, kind));
   return header;
 }

@@ -88,7 +88,7 @@ class IndexWriter {
     LIBBUS_ASSIGN_OR_RETURN(at_, CountedStart(log_, store_));
     last_ = at_.place.position;
     auto index = Index::Open(log_);
-    if (!index.ok() || Outlived(*index)) return absl::OkStatus();
+    if (!index.ok() || index->flipped() || Outlived(*index)) return absl::OkStatus();
     const auto last = index->Find(log_, store_, [&](const IndexEntry& entry) { return entry.position <= limit; });
     if (last) at_ = last->at;
     last_ = at_.place.position;
@@ -171,13 +171,16 @@ std::string IndexPath(const Log& log) { return log.path() + "/" + std::string(kN
 absl::StatusOr<Index> Index::Open(const Log& log) {
   const std::string path = IndexPath(log);
   LIBBUS_ASSIGN_OR_RETURN(platform::File file, OpenIndex(log, false));
-  LIBBUS_ASSIGN_OR_RETURN(const auto header, ReadFileHeader<IndexHeader>(file, path, format::kIndexMagic, "index"));
+  std::optional<format::FlippedBit> flipped;
+  LIBBUS_ASSIGN_OR_RETURN(const auto header,
+                          ReadFileHeader<IndexHeader>(file, path, format::kIndexMagic, "index", &flipped));
   LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
   if (header.header.uuid != log.uuid() || header.inode != identity.inode) {
     return absl::FailedPreconditionError(fmt::format("{}: the index of another log: delete it", path));
   }
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t size, platform::FileSize(file, path));
-  return Index(std::move(file), path, log.seed(), (size - sizeof(IndexHeader)) / sizeof(IndexEntry));
+  const uint64_t entries = (size - sizeof(IndexHeader)) / sizeof(IndexEntry);
+  return Index(std::move(file), path, log.seed(), entries, flipped.has_value());
 }
 
 std::optional<IndexEntry> Index::At(uint64_t ordinal) {

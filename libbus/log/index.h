@@ -60,17 +60,20 @@ class Index {
   using Holds = std::function<bool(const format::IndexEntry&)>;
   std::optional<Hit> Find(Log& log, SegmentStore& store, const Holds& holds);
 
+  // A bit of its header is flipped in the file: read as it was, and made anew by who may write.
+  bool flipped() const { return flipped_; }
   // The first of the entries that were met and do not verify.
   std::optional<uint64_t> damaged() const { return damaged_; }
 
  private:
-  Index(platform::File file, std::string path, format::TopicSeed seed, uint64_t size)
-      : file_(std::move(file)), path_(std::move(path)), seed_(seed), size_(size) {}
+  Index(platform::File file, std::string path, format::TopicSeed seed, uint64_t size, bool flipped)
+      : file_(std::move(file)), path_(std::move(path)), seed_(seed), size_(size), flipped_(flipped) {}
 
   platform::File file_;
   std::string path_;
   format::TopicSeed seed_;
   uint64_t size_;
+  bool flipped_;
   std::optional<uint64_t> damaged_;
 };
 

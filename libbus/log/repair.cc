@@ -101,6 +101,8 @@ class Adopter {
     LIBBUS_ASSIGN_OR_RETURN(const size_t got, platform::ReadAt(file, path, 0, bytes_.data(), format::kControlSize));
     // Cut off behind its header: what is missing reads as never written.
     std::memset(reinterpret_cast<char*>(bytes_.data()) + got, 0, format::kControlSize - got);
+    // Not as it stands there: it may have a flipped bit.
+    this->header() = header;
     LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
     original_ = identity.inode == header.control_inode;
     return absl::OkStatus();
@@ -177,8 +179,7 @@ absl::Status CopySegment(const Segment& segment, const File& file, const std::st
   LIBBUS_ASSIGN_OR_RETURN(const platform::FileIdentity identity, platform::Identify(file, path));
   const uint64_t size = segment.end() - segment.base();
   LIBBUS_RETURN_IF_ERROR(platform::WriteAt(file, path, 0, segment.at(segment.base()), size));
-  format::SegmentHeader header;
-  std::memcpy(&header, segment.at(segment.base()), sizeof(header));
+  format::SegmentHeader header = segment.header();
   header.inode = identity.inode;
   header.checksum = format::FileChecksum(header);
   return platform::WriteAt(file, path, 0, &header, sizeof(header));

@@ -31,6 +31,8 @@ class Segment {
     if (made_here) trusted_.Set();
   }
 
+  // As it is to be read: what stands in the file may have a flipped bit.
+  const format::SegmentHeader& header() const { return header_; }
   uint64_t base() const { return header_.base; }
   uint64_t first() const { return base() + format::kSegmentHeaderSize; }  // the first record's position
   uint64_t end() const { return base() + header_.file_size; }             // the next segment's base

@@ -8,10 +8,12 @@
 namespace libbus::log {
 namespace {
 
-absl::Status Check(const platform::File& file, const std::string& path, const format::Uuid& uuid) {
+// OK with true: it has a flipped bit, and can be used all the same.
+absl::StatusOr<bool> Check(const platform::File& file, const std::string& path, const format::Uuid& uuid) {
+  std::optional<format::FlippedBit> flipped;
   LIBBUS_ASSIGN_OR_RETURN(const auto header,
-                          ReadFileHeader<format::SleepFile>(file, path, format::kSleepMagic, "sleep page"));
-  if (header.header.uuid == uuid) return absl::OkStatus();
+                          ReadFileHeader<format::SleepFile>(file, path, format::kSleepMagic, "sleep page", &flipped));
+  if (header.header.uuid == uuid) return flipped.has_value();
   return absl::DataLossError(fmt::format("{}: belongs to another topic ({})", path, UuidText(header.header.uuid)));
 }
 
@@ -37,8 +39,9 @@ absl::Status SleepPage::Map(const platform::File& directory, const std::string& 
                             const format::Uuid& uuid, bool writable, platform::BusErrors bus_errors) {
   const std::string path = directory_path + "/sleep";
   LIBBUS_ASSIGN_OR_RETURN(const platform::File file, platform::OpenFileAt(directory, directory_path, "sleep", true));
-  absl::Status status = Check(file, path, uuid);
-  if (!status.ok() && writable) status = Mend(file, path, uuid);
+  const absl::StatusOr<bool> flipped = Check(file, path, uuid);
+  absl::Status status = flipped.status();
+  if (writable && (!flipped.ok() || *flipped)) status = Mend(file, path, uuid);
   LIBBUS_RETURN_IF_ERROR(status);
   LIBBUS_ASSIGN_OR_RETURN(mapping_, platform::Mapping::Map(file, path, format::kPageSize, true, bus_errors));
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include "libbus/bus.h"
 #include "libbus/log/attach.h"
 #include "libbus/log/continuity.h"
+#include "libbus/log/mend.h"
 #include "libbus/log/recovery.h"
 #include "libbus/log/repair.h"
 #include "libbus/log/slot.h"
@@ -59,6 +60,7 @@ class Recovery {
     }
     LIBBUS_ASSIGN_OR_RETURN(const bool alone, BeAlone());
     if (!alone) return InUse();
+    LIBBUS_RETURN_IF_ERROR(MendHeaders());
     LIBBUS_RETURN_IF_ERROR(Look());
     return std::move(report_);
   }
@@ -84,6 +86,21 @@ class Recovery {
     if (report_.adopts && !options_.apply) return true;
     LIBBUS_ASSIGN_OR_RETURN(locks_, platform::LockFile::Open(path_ + "/locks"));
     return locks_.TryExclusive(format::kAttachByte);
+  }
+
+  // Before anything else is done: what is written after it was read from right headers in any case.
+  absl::Status MendHeaders() {
+    std::vector<log::FlippedHeader> found = log::FindFlippedIdentity(log_->path().substr(0, log_->path().rfind('/')));
+    LIBBUS_ASSIGN_OR_RETURN(const auto of_topic, log::FindFlippedHeaders(*log_));
+    found.insert(found.end(), of_topic.begin(), of_topic.end());
+    for (const log::FlippedHeader& header : found) {
+      report_.flipped.push_back({header.path, header.at.byte, header.at.bit});
+    }
+    if (found.empty() || !options_.apply) return absl::OkStatus();
+    // Not while this process has them mapped.
+    log_.reset();
+    LIBBUS_RETURN_IF_ERROR(log::MendHeaders(found));
+    return Open();
   }
 
   absl::StatusOr<RecoveryReport> InUse() {
@@ -126,7 +143,7 @@ class Recovery {
 
   absl::Status Clean(const format::ControlRecord& record) {
     report_.clean = true;
-    report_.applied = options_.apply && report_.adopts;
+    report_.applied = options_.apply && (report_.adopts || !report_.flipped.empty());
     report_.from = report_.tail = report_.durable = {record.tail};
     return absl::OkStatus();
   }

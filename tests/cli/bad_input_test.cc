@@ -102,7 +102,7 @@ TEST_F(BadInputTest, ATopicOfANewerVersion) {
 
 TEST_F(BadInputTest, AnIdentityThatIsDamaged) {
   MakeTopic();
-  Patch(Path("b/bus"), 33, "X");
+  Patch(Path("b/bus"), 45, "X");
   for (const auto& command : {kAll[0], kAll[5], kAll[6]}) ExpectOneLine(command, 4, "b/bus");
   EXPECT_EQ(Run({"verify"}).code, 4);
   EXPECT_EQ(Run({"dump", "b/bus"}).code, 4);

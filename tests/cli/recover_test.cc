@@ -154,6 +154,28 @@ TEST_F(RecoverTest, ACleanTopicIsLeftAlone) {
   ExpectUntouched(before, "b");
 }
 
+TEST_F(RecoverTest, AFlippedBitOfAHeaderCostsNothingAndIsPutRight) {
+  const std::string records = Out({"cat", "t"});
+  const std::string segment = "b/t/00000000000000000000.seg";
+  const std::string whole = Read(Path(segment));
+  Patch(Path(segment), 8, std::string(1, static_cast<char>(whole[8] ^ 4)));  // the version
+  EXPECT_EQ(Out({"cat", "t"}), records);
+  const Result verify = Run({"verify", "t"});
+  EXPECT_EQ(verify.code, 4);
+  EXPECT_NE(verify.out.find("bit 2 of byte 8 of the header is flipped: \"bus recover t --apply\" puts it right"),
+            std::string::npos)
+      << verify.out;
+  const Result dump = Run({"dump", segment});
+  EXPECT_EQ(dump.code, 4);
+  EXPECT_NE(dump.out.find("bit 2 of byte 8 of the header is flipped"), std::string::npos) << dump.out;
+  EXPECT_NE(Out({"recover", "t", "--dry-run"}).find("to do          put bit 2 of byte 8 of "), std::string::npos);
+  EXPECT_NE(Out({"recover", "t", "--dry-run", "--json"}).find("\"offset\":8,\"bit\":2}"), std::string::npos);
+  EXPECT_NE(Out({"recover", "t", "--apply"}).find("done           put bit 2 of byte 8 of "), std::string::npos);
+  EXPECT_EQ(Read(Path(segment)), whole);
+  EXPECT_EQ(Run({"verify", "t"}).code, 0);
+  EXPECT_NE(Out({"recover", "t", "--dry-run"}).find("to do          nothing"), std::string::npos);
+}
+
 TEST_F(RecoverTest, AKilledWriterLeavesNothingToSeal) {
   KillWriter();
   const uint64_t end = EndOfSegments();

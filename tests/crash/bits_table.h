@@ -16,8 +16,7 @@ enum class Effect : uint8_t {
   kEnd,      // an END: a gap of the bytes up to the next segment, and no record is lost
   kTail,     // the FREE word: all is read, and behind it an error
   kBehind,   // behind the FREE word: all is read; verify tells, because recovery would not append there
-  kSegment,  // a segment's header: nothing of that segment or behind it is read, and an error says so
-  kRefused,  // bus, topic or cursor cannot be opened, and an error says so
+  kMended,   // a header: its checksum tells which bit it is, so everything is read; verify names the place
   kTold,     // everything is read; verify names the file
   kCursor,   // one copy of two: the cursor stands where it stood when it was last synced, or where it stands
   kNothing,  // nobody reads it, or nobody believes it: everything is read, and verify has no damage to tell of
@@ -71,7 +70,7 @@ class SegmentFields {
       Put(next_, next_ + 8, Effect::kEnd, Part::kAll, "END", next_, base + format::kSegmentHeaderSize);
       Put(next_ + 8, base, Effect::kNothing, Part::kSample, "behind the END: nobody reads it");
     }
-    Put(base, base + format::kSegmentHeaderSize, Effect::kSegment, Part::kOneOfByte, "segment header", base);
+    Put(base, base + format::kSegmentHeaderSize, Effect::kMended, Part::kOneOfByte, "segment header", base);
   }
 
   void AddFrame(uint64_t frame) {
@@ -142,9 +141,9 @@ class FileFields {
 inline void AddControl(const SmallTopic& topic, std::vector<Field>& fields) {
   FileFields control(topic, "t/control", fields);
   const size_t used = offsetof(format::ControlHeader, reserved);
-  control.Put(0, used, Effect::kRefused, Part::kOneOfByte, "header");
-  control.Put(used, 4092, Effect::kRefused, Part::kSample, "header, reserved: the checksum covers it");
-  control.Put(4092, 4096, Effect::kRefused, Part::kOneOfByte, "header's checksum");
+  control.Put(0, used, Effect::kMended, Part::kOneOfByte, "header");
+  control.Put(used, 4092, Effect::kMended, Part::kSample, "header, reserved: the checksum covers it");
+  control.Put(4092, 4096, Effect::kMended, Part::kOneOfByte, "header's checksum");
   for (const uint64_t copy : format::kControlCopyOffset) {
     // Both were written more than once.
     control.Put(copy, copy + offsetof(format::ControlRecord, epochs), Effect::kTold, Part::kOneOfByte, "a copy");
@@ -164,21 +163,23 @@ inline void AddControl(const SmallTopic& topic, std::vector<Field>& fields) {
 
 inline void AddOthers(const SmallTopic& topic, std::vector<Field>& fields) {
   FileFields bus(topic, "bus", fields);
-  bus.Put(0, offsetof(format::BusFile, reserved), Effect::kRefused, Part::kOneOfByte, "identity");
-  bus.Put(offsetof(format::BusFile, reserved), 252, Effect::kRefused, Part::kSample, "identity, reserved");
-  bus.Put(252, 256, Effect::kRefused, Part::kOneOfByte, "identity's checksum");
+  bus.Put(0, offsetof(format::BusFile, reserved), Effect::kMended, Part::kOneOfByte, "identity");
+  bus.Put(offsetof(format::BusFile, reserved), 252, Effect::kMended, Part::kSample, "identity, reserved");
+  bus.Put(252, 256, Effect::kMended, Part::kOneOfByte, "identity's checksum");
   FileFields locks(topic, "t/locks", fields);
-  locks.Put(0, sizeof(format::LocksFile), Effect::kTold, Part::kOneOfByte, "header");
+  locks.Put(0, sizeof(format::LocksFile), Effect::kMended, Part::kOneOfByte, "header");
   FileFields sleep(topic, "t/sleep", fields);
-  sleep.Put(0, 64, Effect::kTold, Part::kOneOfByte, "header");
+  sleep.Put(0, 64, Effect::kMended, Part::kOneOfByte, "header");
   FileFields index(topic, "t/index", fields);
-  index.Put(0, topic.files().at("t/index").size(), Effect::kTold, Part::kOneOfByte, "header and entries");
+  index.Put(0, sizeof(format::IndexHeader), Effect::kMended, Part::kOneOfByte, "header");
+  index.Put(sizeof(format::IndexHeader), topic.files().at("t/index").size(), Effect::kTold, Part::kOneOfByte,
+            "entries");
   FileFields lock(topic, "t/cursors/c.lock", fields);
   lock.Put(0, 64, Effect::kNothing, Part::kOneOfByte, "for people");
   FileFields cursor(topic, "t/cursors/c", fields);
-  cursor.Put(0, 40, Effect::kCursor, Part::kOneOfByte, "header");
-  cursor.Put(40, 4092, Effect::kCursor, Part::kSample, "header, reserved: the checksum covers it");
-  cursor.Put(4092, 4096, Effect::kCursor, Part::kOneOfByte, "header's checksum");
+  cursor.Put(0, 40, Effect::kMended, Part::kOneOfByte, "header");
+  cursor.Put(40, 4092, Effect::kMended, Part::kSample, "header, reserved: the checksum covers it");
+  cursor.Put(4092, 4096, Effect::kMended, Part::kOneOfByte, "header's checksum");
   for (const uint64_t copy : format::kCursorCopyOffset) {
     cursor.Put(copy, copy + sizeof(format::CursorRecord), Effect::kCursor, Part::kOneOfByte, "a copy");
   }
@@ -212,10 +213,6 @@ inline Expected ExpectedAfter(const SmallTopic& topic, const Field& field) {
     }
   } else if (field.effect == Effect::kTail) {
     expected.ends_bad = true;
-  } else if (field.effect == Effect::kSegment) {
-    EndAt(expected, field.unit_from);
-  } else if (field.effect == Effect::kRefused) {
-    expected.refused = true;
   }
   return expected;
 }

@@ -66,8 +66,35 @@ def word_check(seed, position, word):
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
+def flipped_bit(header):
+    """The number of the bit whose flip makes the checksum right that ends `header`; None: it is right, or no one does."""
+    covered = len(header) - 4
+    difference = int.from_bytes(header[covered:], "little") ^ crc32c(0xFFFFFFFF, header[:covered])
+    if difference == 0:
+        return None
+    effects = {1 << bit: bit for bit in range(32)}
+    if difference in effects:
+        return covered * 8 + effects[difference]
+    effects = [crc32c(0, bytes([1 << bit])) for bit in range(8)]
+    for byte in reversed(range(covered)):
+        if difference in effects:
+            return byte * 8 + effects.index(difference)
+        effects = [crc32c(effect, b"\0") for effect in effects]
+    return None
+
+
+def mended(data, magic, checksum_at):
+    """`data`, with the one flipped bit of its header put right, if that makes it one that begins with `magic`."""
+    header = bytearray(data[:checksum_at + 4])
+    flipped = flipped_bit(header) if len(header) == checksum_at + 4 else None
+    if flipped is None:
+        return data
+    header[flipped // 8] ^= 1 << flipped % 8
+    return bytes(header) + data[checksum_at + 4:] if header[:8] == magic else data
+
+
 def file_header(data, magic, checksum_at, name):
-    """Checks what every file begins with; gives (cause, uuid)."""
+    """Checks what every file begins with; gives (cause, uuid). `data` was mended before."""
     if len(data) < checksum_at + 4:
         raise Damage(f"{name}: {len(data)} bytes are too few")
     found, version, incompatible, _compatible, cause, _zero = struct.unpack_from("<8sHHHBB", data)
@@ -83,7 +110,7 @@ def file_header(data, magic, checksum_at, name):
 
 def read_bus(path):
     with open(path, "rb") as file:
-        data = file.read()
+        data = mended(file.read(), b"libbusID", 252)
     _, uuid = file_header(data, b"libbusID", 252, path)
     created, access = struct.unpack_from("<qB", data, 32)
     return {"uuid": uuid.hex(), "created": created, "access": access, "size": len(data)}
@@ -110,7 +137,7 @@ def control_record(data):
 def read_control(directory):
     path = os.path.join(directory, "control")
     with open(path, "rb") as file:
-        data = file.read()
+        data = mended(file.read(), b"libbusCT", 4092)
     _, uuid = file_header(data, b"libbusCT", 4092, path)
     names = ("created", "segment_size", "claim_timeout", "locks_device", "locks_inode", "control_inode", "mode",
              "timestamps", "checksums", "sync_policy", "access")
@@ -128,7 +155,7 @@ def read_control(directory):
 def read_sleep(directory):
     path = os.path.join(directory, "sleep")
     with open(path, "rb") as file:
-        data = file.read()
+        data = mended(file.read(), b"libbusSP", 60)
     file_header(data, b"libbusSP", 60, path)
     mark, = struct.unpack_from("<Q", data, 64)
     sleeps, unlisted = struct.unpack_from("<QQ", data, 192)
@@ -145,6 +172,7 @@ class Segment:
     """The bytes of one segment and what its header says."""
 
     def __init__(self, data, name, uuid=None):
+        data = mended(data, b"libbusSG", 60)
         self.cause, self.uuid = file_header(data, b"libbusSG", 60, name)
         self.base, self.size, self.inode, self.epoch = struct.unpack_from("<QQQI", data, 32)
         if uuid is not None and self.uuid != uuid:
@@ -477,7 +505,7 @@ def read_index(directory):
     uuid = bytes.fromhex(control["uuid"])
     bases = kept_bases(directory, control)
     with open(path, "rb") as file:
-        data = file.read()
+        data = mended(file.read(), b"libbusIX", 60)
     _, of = file_header(data, b"libbusIX", 60, path)
     (inode,) = struct.unpack_from("<Q", data, 32)
     yield {"kind": "index", "entries": (len(data) - 64) // 32, "own": of == uuid and inode == os.stat(path).st_ino}

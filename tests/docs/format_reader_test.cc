@@ -419,6 +419,17 @@ void RemoveSegment(Random& random, const std::filesystem::path& topic) {
   std::filesystem::remove(files[random.Below(files.size())]);
 }
 
+// One bit in the header of a segment or of the control file: both readers read on as if it were right.
+void FlipHeader(Random& random, const std::filesystem::path& topic) {
+  const auto files = SegmentFiles(topic);
+  const bool control = random.Below(3) == 0;
+  const auto path = control ? topic / "control" : files[random.Below(files.size())];
+  const uint64_t at = random.Below(control ? sizeof(ControlHeader) : sizeof(SegmentHeader));
+  std::ifstream in(path, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(in), {});
+  Overwrite(path, at, std::string(1, static_cast<char>(bytes[at] ^ 1 << random.Below(8))));
+}
+
 TEST_F(FormatReaderTest, ReadsDamageAsTheLibraryDoes) {
   {
     auto bus = Bus::Open(BusPath(), {.create = true, .background = false});
@@ -441,6 +452,7 @@ TEST_F(FormatReaderTest, ReadsDamageAsTheLibraryDoes) {
     for (uint64_t n = 1 + random_.Below(3); n > 0; --n) DamageAnywhere(random_, copy / "random");
     if (round % 2 == 0) DamageWord(random_, copy / "random", published_[random_.Below(published_.size())].position);
     if (round % 5 == 0) RemoveSegment(random_, copy / "random");
+    if (round % 3 == 0) FlipHeader(random_, copy / "random");
     const ReaderOutcome outcome = RunReader("topic", copy / "random");
     const std::string expected = ConsumerLines(copy, published);
     const std::string found = WithoutLastWords(WithoutReasons(outcome.output), expected.ends_with("nothing\n"));

@@ -290,7 +290,7 @@ TEST_F(VerifyReaderTest, FilesThatHoldNoRecords) {
       const std::string path = TopicPath(name);
       std::ifstream in(path, std::ios::binary);
       const std::string whole{std::istreambuf_iterator<char>(in), {}};
-      if (how == "header") Change(name, 17, "\x77");
+      if (how == "header") Change(name, 14, "\x77\x77");
       if (how == "cut") std::filesystem::resize_file(path, 40);
       if (how == "missing") std::filesystem::rename(path, backup);
       if (name != "../bus" || how != "missing") {

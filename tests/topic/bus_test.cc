@@ -158,7 +158,7 @@ TEST_F(BusTest, ADamagedIdentityIsDataLossAndNeverMadeAnew) {
     EXPECT_EQ(ReadFile(identity()), bytes);
   };
   std::string flipped = good;
-  flipped[20] = static_cast<char>(flipped[20] ^ 4);
+  flipped[20] = static_cast<char>(flipped[20] ^ 5);
   expect(flipped, StatusCode::kDataLoss, "damaged");
   expect("", StatusCode::kDataLoss, "empty");
   expect(good.substr(0, 100), StatusCode::kDataLoss, "truncated");

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "libbus/recovery.h"
 #include "tests/topic/fixture.h"
 
 namespace libbus::test {
@@ -40,6 +41,33 @@ class FilesTest : public TopicTest {
     EXPECT_TRUE(Fails(OpenReadOnly(), code, text));
     EXPECT_EQ(Snapshot(), before);
   }
+  // One flipped bit of a header costs nothing: all is read, also by who may not write; who may goes on; and a recovery
+  // that was asked for puts it right.
+  void ExpectMended(const std::string& file, uint64_t offset, uint32_t bit) const {
+    const std::string good = ReadFile(file);
+    Flip(file, offset, static_cast<char>(1 << bit));
+    const std::string flipped = ReadFile(file);
+    auto reader = OpenReadOnly();
+    ASSERT_TRUE(Succeeds(reader)) << file << " " << offset;
+    const size_t records = ReadAll(*reader).size();
+    EXPECT_GE(records, 2u);
+    EXPECT_TRUE(Succeeds(OpenTopic(bus_)->NewProducer()->Publish("more")));
+    EXPECT_EQ(ReadAll(*reader).size(), records + 1);
+    EXPECT_EQ(ReadFile(file)[offset], flipped[offset]) << "nobody asked for it";
+    const auto told = RecoverTopic(bus_, "t");
+    ASSERT_TRUE(Succeeds(told));
+    ASSERT_EQ(told->flipped.size(), 1u);
+    EXPECT_EQ(told->flipped[0].file, file);
+    EXPECT_EQ(told->flipped[0].offset, offset);
+    EXPECT_EQ(told->flipped[0].bit, bit);
+    EXPECT_FALSE(told->applied);
+    EXPECT_EQ(ReadFile(file)[offset], flipped[offset]);
+    const auto mended = RecoverTopic(bus_, "t", {.apply = true});
+    ASSERT_TRUE(Succeeds(mended));
+    EXPECT_TRUE(mended->applied);
+    EXPECT_EQ(ReadFile(file)[offset], good[offset]);
+    EXPECT_TRUE(RecoverTopic(bus_, "t")->flipped.empty());
+  }
   // A writer is refused at once; a reader when it comes there.
   void ExpectNoWriterAndReaderStops(StatusCode code, const std::string& file, const std::string& text) const {
     const auto before = Snapshot();
@@ -74,8 +102,32 @@ TEST_F(FilesTest, AControlFileCutBehindItsHeader) {
 }
 
 TEST_F(FilesTest, AControlHeaderWithAFlippedBit) {
-  Flip(control(), offsetof(format::ControlHeader, segment_size) + 2, 1);
+  for (const uint64_t offset :
+       {offsetof(format::FileHeader, magic), offsetof(format::FileHeader, version),
+        offsetof(format::FileHeader, incompatible), offsetof(format::FileHeader, uuid),
+        offsetof(format::ControlHeader, segment_size) + 2, offsetof(format::ControlHeader, locks_inode),
+        offsetof(format::ControlHeader, reserved) + 1000, offsetof(format::ControlHeader, checksum)}) {
+    ExpectMended(control(), offset, offset % 8);
+  }
+}
+
+TEST_F(FilesTest, AControlHeaderWithTwoFlippedBits) {
+  Flip(control(), offsetof(format::ControlHeader, segment_size) + 2, 3);
   ExpectNobodyOpens(StatusCode::kDataLoss, control(), "damaged");
+}
+
+TEST_F(FilesTest, ANewerControlFileWithAFlippedBitIsNewerStill) {
+  ChangeHeader<format::ControlHeader>(control(), [](auto& header) { header.header.version = 2; });
+  Flip(control(), offsetof(format::FileHeader, version), 3);  // says 1, and that is two bits
+  ExpectNobodyOpens(StatusCode::kDataLoss, control(), "damaged");
+  Flip(control(), offsetof(format::FileHeader, version), 2);  // says 3, and that is one
+  ExpectNobodyOpens(StatusCode::kUnimplemented, control(), "format 2");
+}
+
+TEST_F(FilesTest, AnIdentityWithAFlippedBit) {
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{8}, uint64_t{20}, uint64_t{40}, uint64_t{255}}) {
+    ExpectMended(bus_ + "/bus", offset, 1);
+  }
 }
 
 TEST_F(FilesTest, AForeignControlFile) {
@@ -139,8 +191,30 @@ TEST_F(FilesTest, ASegmentOfZeros) {
 }
 
 TEST_F(FilesTest, ASegmentHeaderWithAFlippedBit) {
-  Flip(first(), offsetof(format::SegmentHeader, base), 8);
+  for (uint64_t offset = 0; offset < format::kSegmentHeaderSize; offset += 3) {
+    ExpectMended(offset % 2 == 0 ? first() : second(), offset, offset % 8);
+  }
+}
+
+TEST_F(FilesTest, ASegmentHeaderWithTwoFlippedBits) {
+  Flip(first(), offsetof(format::SegmentHeader, base), 9);
   ExpectNoWriterAndReaderStops(StatusCode::kDataLoss, first(), "damaged");
+}
+
+// What was read from a header with a flipped bit is what is written into those of the copy.
+TEST_F(FilesTest, AnAdoptedCopyWithAFlippedBitHasRightHeaders) {
+  const std::string good = ReadFile(control()).substr(0, 32);
+  fs::rename(bus_, scratch_ / "original");
+  fs::copy(scratch_ / "original", bus_, fs::copy_options::recursive);
+  fs::permissions(bus_, fs::perms::owner_all);
+  Flip(control(), offsetof(format::ControlHeader, created), 4);
+  Flip(first(), offsetof(format::FileHeader, uuid), 4);
+  ASSERT_TRUE(Succeeds(RecoverTopic(bus_, "t", {.apply = true})));
+  EXPECT_EQ(ReadFile(control()).substr(0, 32), good);
+  EXPECT_TRUE(RecoverTopic(bus_, "t")->flipped.empty());
+  auto topic = OpenTopic(bus_);
+  ASSERT_TRUE(Succeeds(topic));
+  EXPECT_EQ(ReadAll(*topic, Gaps::kLoss).size(), 2u);
 }
 
 TEST_F(FilesTest, ASegmentOfAnotherTopic) {

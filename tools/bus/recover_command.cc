@@ -18,6 +18,7 @@
 namespace bustool {
 namespace {
 
+using libbus::FlippedHeaderBit;
 using libbus::RecoveryReport;
 using libbus::RecoveryStep;
 using libbus::RecoveryTally;
@@ -68,6 +69,16 @@ std::string StepJson(const std::string& topic, const RecoveryStep& step) {
       .Line();
 }
 
+std::string FlippedJson(const std::string& topic, const FlippedHeaderBit& flipped) {
+  return JsonObject()
+      .Add("kind", "flipped")
+      .Add("topic", topic)
+      .Add("file", flipped.file)
+      .Add("offset", flipped.offset)
+      .Add("bit", uint64_t{flipped.bit})
+      .Line();
+}
+
 std::string SummaryJson(const std::string& topic, const RecoveryReport& report) {
   JsonObject object;
   object.Add("kind", "summary").Add("topic", topic).Add("state", StateOf(report)).Add("applied", report.applied);
@@ -104,6 +115,9 @@ std::vector<std::string> DoneTexts(const RecoveryReport& report) {
     done.push_back(fmt::format("go on in place, at {}", report.tail.offset));
   } else if (!report.clean) {
     done.push_back(fmt::format("seal the log and go on in a new segment, at {}", report.tail.offset));
+  }
+  for (const FlippedHeaderBit& flipped : report.flipped) {
+    done.push_back(fmt::format("put bit {} of byte {} of {} right", flipped.bit, flipped.offset, flipped.file));
   }
   if (report.failed_segments > 0)
     done.push_back(fmt::format("write {} anew", Count(report.failed_segments, "segment")));
@@ -157,6 +171,7 @@ void Tell(const Tool& tool, const std::string& topic, const RecoveryReport& repo
     return;
   }
   for (const RecoveryStep& step : steps) Stdout().Write(StepJson(topic, step));
+  for (const FlippedHeaderBit& flipped : report.flipped) Stdout().Write(FlippedJson(topic, flipped));
   Stdout().Write(SummaryJson(topic, report));
 }
 
