@@ -253,6 +253,8 @@ Scenario GroupCommit() {
 Scenario GroupCommitDeath() {
   Scenario scenario = GroupCommit();
   scenario.name = "group-commit-death";
+  // What a process knows of its own syncs would outlive its death.
+  scenario.world.makes_files = true;
   scenario.rules = {.may_die = 0b11, .bounds = true};
   return scenario;
 }
