@@ -32,14 +32,6 @@ absl::StatusOr<bool> LockFile::TryShared(int64_t byte) const { return Try(F_RDLC
 absl::StatusOr<bool> LockFile::TryExclusive(int64_t byte) const { return Try(F_WRLCK, byte); }
 void LockFile::Unlock(int64_t byte) const { (void)Seam::LockByte(fd_.fd(), F_UNLCK, byte); }
 
-bool LockFile::Probe(int64_t byte) const {
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
-  if (fcntl(fd_.fd(), F_OFD_GETLK, &lock) != 0) return true;
-  return lock.l_type != F_UNLCK;
-}
+bool LockFile::Probe(int64_t byte) const { return Seam::ProbeByte(fd_.fd(), byte); }
 
 }  // namespace libbus::platform

@@ -37,6 +37,15 @@ timespec ToTimespec(int64_t ns) {
   return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
 }
 
+struct flock OneByte(int type, int64_t byte) {
+  struct flock lock = {};
+  lock.l_type = static_cast<short>(type);
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return lock;
+}
+
 int64_t Now(clockid_t clock) {
   timespec now;
   clock_gettime(clock, &now);
@@ -131,12 +140,13 @@ bool RealSeam::Volatile(int fd) {
 }
 
 int RealSeam::LockByte(int fd, int type, int64_t byte) {
-  struct flock lock = {};
-  lock.l_type = static_cast<short>(type);
-  lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
+  struct flock lock = OneByte(type, byte);
   return Errno(fcntl(fd, F_OFD_SETLK, &lock));
+}
+
+bool RealSeam::ProbeByte(int fd, int64_t byte) {
+  struct flock lock = OneByte(F_WRLCK, byte);
+  return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 std::shared_ptr<bip::mapped_region> RealSeam::Map(int fd, uint64_t size, bool writable) {

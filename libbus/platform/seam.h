@@ -79,6 +79,8 @@ struct RealSeam {
   static int Unlink(int dir, const char* name);
   static int LockByte(int fd, int type, int64_t byte);  // F_OFD_SETLK
   static bool Volatile(int fd);                         // true: its file system lives in memory
+  // F_OFD_GETLK: true if another description holds a lock on the byte, and on error.
+  static bool ProbeByte(int fd, int64_t byte);
 
   // --- mappings; null with errno set on failure ---
   static std::shared_ptr<boost::interprocess::mapped_region> Map(int fd, uint64_t size, bool writable);

@@ -23,8 +23,7 @@
 // Every change of a record word is checked as it is made: FREE -> RESERVED -> DATA or GAP, FREE -> END, nothing else.
 //
 // Not modelled: store buffers; a death between two plain stores to bytes of a claim (nobody reads those before the
-// commit); switches inside a system call, between the words of a control record, or between the read of a word and the
-// probe of its owner's lock (what changed there is found by the swap, which has a switch before it).
+// commit); switches inside a system call, or between the words of a control record.
 #ifndef LIBBUS_TESTS_CRASH_SCHEDULER_H_
 #define LIBBUS_TESTS_CRASH_SCHEDULER_H_
 

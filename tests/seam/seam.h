@@ -281,6 +281,11 @@ struct Seam : RealSeam {
     if (seam_control.scheduler != nullptr) seam_control.scheduler->AfterLock(fd, type, byte, error);
     return error;
   }
+  // No point: it changes nothing that anybody sees.
+  static bool ProbeByte(int fd, int64_t byte) {
+    SeamCall();
+    return RealSeam::ProbeByte(fd, byte);
+  }
   static int Populate(void* address, size_t size) {
     SeamPoint();
     return RealSeam::Populate(address, size);
