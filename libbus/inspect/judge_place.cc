@@ -34,17 +34,19 @@ void JudgeFileSystem(const Facts& facts, Diagnoses& out) {
         "a "
         "reader that is there before the first writer never sees a record",
         "put the bus on a volume");
-  } else if (type == "btrfs" && !facts.nocow) {
+  } else if (type == "btrfs") {
     check.Cost(
-        fmt::format("{}: copies each page that is written anew, and on a full disk such a write fails inside a publish "
-                    "(DATA_LOSS, nothing is reported that did not happen)",
-                    where),
-        fmt::format("chattr +C {} (for files made from then on)", facts.path));
+        fmt::format("{}: {}", where,
+                    facts.nocow ? "with chattr +C, and on a full disk a publish can wait in the kernel until there is "
+                                  "room: a store across two pages is tried again and again (seen on Linux 6.18)"
+                                : "copies each page that is written anew, and on a full disk such a write fails inside "
+                                  "a publish (DATA_LOSS, nothing is reported that did not happen)"),
+        "keep room free, or put the bus on ext4 or xfs");
   } else if (!type.empty() && !OneOf(type, {"ext4", "xfs", "btrfs"})) {
     check.Cost(fmt::format("{}: libbus was not tried on it", where), "ext4, xfs and btrfs are what it is made for");
   }
   if (type.empty()) return check.ElseOk("not known: /proc/self/mountinfo does not tell");
-  check.ElseOk(OneOf(type, {"xfs", "btrfs"})
+  check.ElseOk(type == "xfs"
                    ? fmt::format("{}; cp may share blocks with the copy: copy a bus that is in use by bus copy", where)
                    : where);
 }

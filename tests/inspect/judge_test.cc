@@ -92,8 +92,8 @@ const Case kCases[] = {
     {"9p", [](Facts& f) { f.type = "9p"; }, {"broken file system: ...refuses it"}},
     {"ceph", [](Facts& f) { f.type = "ceph"; }, {"broken file system: ...nothing is promised there"}},
     {"overlay", [](Facts& f) { f.type = "overlay"; }, {"cost file system: ...put the bus on a volume"}},
-    {"btrfs", [](Facts& f) { f.type = "btrfs"; }, {"cost file system: ...chattr +C /srv/bus"}},
-    {"btrfs nocow", [](Facts& f) { f.type = "btrfs", f.nocow = true; }, {}},
+    {"btrfs", [](Facts& f) { f.type = "btrfs"; }, {"cost file system: ...DATA_LOSS"}},
+    {"btrfs nocow", [](Facts& f) { f.type = "btrfs", f.nocow = true; }, {"cost file system: ...wait in the kernel"}},
     {"unknown file system", [](Facts& f) { f.type = "zfs"; }, {"cost file system: ...was not tried on it"}},
     {"no mountinfo", [](Facts& f) { f.type = f.mount_point = f.source = ""; }, {}},
     // --- mount ---
