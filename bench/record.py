@@ -214,7 +214,7 @@ def processor():
 
 def where(arguments):
     commit = output("git", "-C", str(arguments.page.parent), "describe", "--always", "--dirty", "--abbrev=12")
-    place = output("stat", "-f", "-c", "%T", arguments.dir)
+    place = output("df", "--output=fstype", arguments.dir).split("\n")[-1]
     return [
         f"- Date: {datetime.date.today().isoformat()}, commit {commit}",
         f"- CPU: {processor()}",
@@ -239,7 +239,7 @@ def put_between(page, lines):
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         sys.exit(f"record.py: {page}: wants one line '{BEGIN}' and behind it one '{END}'")
     before, rest = text.split(BEGIN)
-    page.write_text(before + "\n".join([BEGIN, "", *lines]) + "\n" + END + rest.split(END)[1], encoding="utf-8")
+    page.write_text(before + "\n".join([BEGIN, "", *lines]) + "\n\n" + END + rest.split(END)[1], encoding="utf-8")
 
 
 def main():

@@ -23,11 +23,6 @@ constexpr Make kNng = MakeNng;
 #else
 constexpr Make kNng = nullptr;
 #endif
-#ifdef LIBBUS_BENCH_ICEORYX
-constexpr Make kIceoryx = MakeIceoryx;
-#else
-constexpr Make kIceoryx = nullptr;
-#endif
 
 constexpr Entry kPeers[] = {
     {"pipe", MakePipe},
@@ -37,7 +32,6 @@ constexpr Entry kPeers[] = {
     {"boost_queue", MakeBoostQueue},
     {"zeromq (libzmq3-dev)", kZeroMq},
     {"nng (libnng-dev)", kNng},
-    {"iceoryx (libiceoryx-posh-dev)", kIceoryx},
 };
 
 }  // namespace

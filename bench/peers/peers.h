@@ -20,7 +20,6 @@ std::unique_ptr<Contender> MakeBoostQueue();
 // Built in where their packages were there: ./dev install-deps --bench.
 std::unique_ptr<Contender> MakeZeroMq();
 std::unique_ptr<Contender> MakeNng();
-std::unique_ptr<Contender> MakeIceoryx();
 
 // All that are built in.
 std::vector<std::unique_ptr<Contender>> AllPeers();
