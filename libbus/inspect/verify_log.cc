@@ -178,7 +178,7 @@ void LogCheck::Link(const File& file, uint64_t base) {
     findings_.Damage(file.path(), fmt::format("what stood before it is missing, from position {} on", expected),
                      end_at_     ? GapText(*end_at_, first)
                      : expected_ ? std::string("that the gap before it reaches up to it")
-                                 : fmt::format("nothing of it: the log begins at {}", first));
+                                 : GapText(expected + format::kSegmentHeaderSize, first));
   } else if (base < expected) {
     findings_.Damage(file.path(), fmt::format("begins inside the segment before it, which ends at {}", expected),
                      "nothing of it where the older one is read");

@@ -13,6 +13,7 @@
 #include "libbus/log/continuity.h"
 #include "libbus/log/file_header.h"
 #include "libbus/log/new_topic.h"
+#include "libbus/log/walk.h"
 #include "libbus/platform/status.h"
 
 namespace libbus::log {
@@ -155,6 +156,7 @@ absl::Status LogCopy::WriteTo(const std::string& path, const CopyProgress& progr
   LIBBUS_RETURN_IF_ERROR(MakeSmallFiles(directory, path, Describe(directory)));
   LIBBUS_ASSIGN_OR_RETURN(const SegmentPtr oldest, log_->readable().Open(first_ - format::kSegmentHeaderSize));
   reader_.emplace(*log_, log_->readable(), Place{oldest, first_});
+  if (const auto missing = MissingFrom(*log_, first_)) reader_->SetMissing(*missing, kDamage);
   reader_->KnowCommitted(end_);
   reader_->SetLimit(end_);
   for (size_t i = 0; i < segments_.size(); ++i) LIBBUS_RETURN_IF_ERROR(CopySegment(directory, path, i));

@@ -35,7 +35,7 @@ void Fill(Item& item, const format::RecordHeader& header, const format::Extent& 
 
 absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
   if (batch_.next < batch_.count) return ReadInner(item);
-  if (evicted_from_) return MakeEvicted(item, *evicted_from_);
+  if (missing_) return MakeMissing(item, missing_->from, missing_->cause);
   for (;;) {
     word_ = place_.Read();
     const Verdict verdict = place_.Judge(log_->seed(), word_);
@@ -191,7 +191,7 @@ absl::StatusOr<std::optional<Reader::Found>> Reader::EnterNext(Item& item) {
   if (log_->IsDeleted(place_.segment->end())) {
     const uint64_t from = place_.position;
     place_ = first;
-    return MakeEvicted(item, from);
+    return MakeMissing(item, from, kEvicted);
   }
   item = {};
   return MakeDamage(item, first);
@@ -245,26 +245,32 @@ Reader::Found Reader::MakeDamage(Item& item, Place to) {
   return Found::kItem;
 }
 
-Reader::Found Reader::MakeEvicted(Item& item, uint64_t from) {
+Reader::Found Reader::MakeMissing(Item& item, uint64_t from, uint8_t cause) {
   item = {};
   item.is_gap = true;
   item.position = from;
   item.next = place_.position;
-  item.cause = kEvicted;
-  item.ordinals = 0;
-  evicted_from_.reset();
+  item.cause = cause;
+  item.ordinals = cause == kEvicted ? 0 : 1;
+  missing_.reset();
   sequence_ = SequenceAt(*log_, *store_, place_.position);
   return Found::kItem;
 }
 
 absl::Status Reader::Unread(const Item& item) {
   if (item.is_gap && item.cause == kEvicted) {
-    evicted_from_ = item.position;
+    missing_ = {item.position, item.cause};
     return absl::OkStatus();
   }
   // An item is behind the reader's place in the same segment, unless damage reached into the next one.
   if (!place_.segment->Contains(item.position)) {
-    LIBBUS_ASSIGN_OR_RETURN(place_.segment, store_->Containing(item.position));
+    auto segment = store_->Containing(item.position);
+    if (item.is_gap && absl::IsOutOfRange(segment.status())) {
+      missing_ = {item.position, item.cause};
+      return absl::OkStatus();
+    }
+    LIBBUS_RETURN_IF_ERROR(segment.status());
+    place_.segment = *std::move(segment);
   }
   place_.position = item.position;
   // The last Read was of the batch: it is not behind it.

@@ -59,7 +59,7 @@ class Reader {
 
   // True while the word at the reader's place is FREE or RESERVED. Cheap, for polling.
   bool Pending() const {
-    if (batch_.next < batch_.count || evicted_from_) return false;
+    if (batch_.next < batch_.count || missing_) return false;
     const format::Word word = place_.Read();
     return word.is_free() || word.state() == format::State::kReserved;
   }
@@ -67,15 +67,16 @@ class Reader {
   // The word that was read last, and where it stands: what a consumer waits on.
   format::Word word() const { return word_; }
   const Place& place() const { return place_; }
-  uint64_t position() const { return evicted_from_.value_or(place_.position); }
+  uint64_t position() const { return missing_ ? missing_->from : place_.position; }
   const SegmentPtr& segment() const { return place_.segment; }
 
   // Ordinal of the next record, where it is known.
   std::optional<uint64_t> sequence() const { return sequence_; }
   void set_sequence(std::optional<uint64_t> sequence) { sequence_ = sequence; }
 
-  // What stood from `from` to the reader's place was deleted: that is read first, as a gap.
-  void SetEvicted(uint64_t from) { evicted_from_ = from; }
+  // What stood from `from` to the reader's place is not there: that is read first, as a gap. `cause`: kEvicted, or
+  // kDamage where nobody deleted it.
+  void SetMissing(uint64_t from, uint8_t cause) { missing_ = {from, cause}; }
 
   // Enters the batch that begins at the reader's place, at its inner record `position`. False: there is none that
   // verifies, or no inner record begins there; the reader stays.
@@ -115,7 +116,7 @@ class Reader {
   absl::StatusOr<Found> Resynchronise(Item& item);
   Found MakeDamage(Item& item, Place to);
   // The gap from `from` to the reader's place, where a record starts that was kept.
-  Found MakeEvicted(Item& item, uint64_t from);
+  Found MakeMissing(Item& item, uint64_t from, uint8_t cause);
 
   // The batch that was entered last. Nothing of it is left once next == count, but Unread goes back into it.
   struct Batch {
@@ -134,7 +135,11 @@ class Reader {
   uint64_t committed_ = 0;
   uint64_t limit_ = UINT64_MAX;
   std::optional<uint64_t> sequence_;
-  std::optional<uint64_t> evicted_from_;
+  struct Missing {
+    uint64_t from;
+    uint8_t cause;
+  };
+  std::optional<Missing> missing_;
 };
 
 // The next position in [from, end) where a DATA word with right check and checksum stands (of a batch: its own, which
@@ -169,7 +174,8 @@ absl::Status CheckCommitted(Log& log, SegmentStore& store, uint64_t position);
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store);
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store);
 // The record that starts at `position` (of a batch that starts there: its first), or the gap that holds it.
-// What was deleted comes first, as a gap (evicted). OUT_OF_RANGE: beyond the end, or a lost first segment.
+// What was deleted comes first, as a gap (evicted), and so does a first segment that is missing (damage).
+// OUT_OF_RANGE: beyond the end, or a segment in the middle that is missing.
 // INVALID_ARGUMENT: inside a record, or in a batch's table; the message names the start.
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position);
 // The first record whose timestamp is not before `time` (ns), else the end.

@@ -99,7 +99,11 @@ absl::StatusOr<Reader> SearchBackwards(Log& log, SegmentStore& store, uint64_t e
   for (auto base = bases.rbegin(); base != bases.rend() && *base + format::kSegmentHeaderSize >= first; ++base) {
     if (*base >= end) continue;
     Counted start;
-    LIBBUS_ASSIGN_OR_RETURN(start.place.segment, store.Open(*base));
+    auto segment = store.Open(*base);
+    // Deleted since it was listed: then the log begins behind it.
+    if (absl::IsNotFound(segment.status())) break;
+    LIBBUS_RETURN_IF_ERROR(segment.status());
+    start.place.segment = *std::move(segment);
     start.place.position = start.place.segment->first();
     start.exact = false;
     LIBBUS_ASSIGN_OR_RETURN(const Counted counted, CountTo(log, store, until, start));
@@ -161,7 +165,9 @@ absl::Status InsideOf(const Log& log, uint64_t position, std::string_view what, 
 
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store) {
   LIBBUS_ASSIGN_OR_RETURN(const Counted start, CountedStart(log, store));
-  return ReaderFrom(log, store, start);
+  Reader reader = ReaderFrom(log, store, start);
+  if (const auto missing = MissingFrom(log, start.place.position)) reader.SetMissing(*missing, kDamage);
+  return reader;
 }
 
 absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
@@ -175,9 +181,11 @@ absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
-  if (log.IsDeleted(position)) {
+  const bool deleted = log.IsDeleted(position);
+  const auto missing = position < std::min(first, end) ? MissingFrom(log, first) : std::nullopt;
+  if (deleted || (missing && *missing <= position + format::kSegmentHeaderSize)) {
     LIBBUS_ASSIGN_OR_RETURN(Reader start, SeekStart(log, store));
-    start.SetEvicted(position);
+    start.SetMissing(deleted ? position : std::max(position, *missing), deleted ? kEvicted : kDamage);
     return start;
   }
   if (position > end || position < first - format::kSegmentHeaderSize) {
@@ -255,6 +263,8 @@ absl::StatusOr<Reader> SeekSequence(Log& log, SegmentStore& store, uint64_t n) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
   TryExtendIndex(log);
   LIBBUS_ASSIGN_OR_RETURN(const Counted from, NearestSequence(log, store, n));
+  // The first of those that are missing.
+  if (n < from.sequence && MissingFrom(log, from.place.position)) return SeekStart(log, store);
   return SearchSequence(log, store, end, from, n);
 }
 
@@ -265,7 +275,8 @@ absl::StatusOr<Reader> SeekLast(Log& log, SegmentStore& store, uint64_t n) {
   LIBBUS_ASSIGN_OR_RETURN(const Counted start, CountedStart(log, store));
   LIBBUS_ASSIGN_OR_RETURN(const Counted near, NearestPosition(log, store, end));
   const bool far = near.place.position == start.place.position && end > start.place.segment->end();
-  if (far) return SearchBackwards(log, store, end, n);
+  // Where the first segment is missing, no count from the start is right.
+  if (far || MissingFrom(log, start.place.position)) return SearchBackwards(log, store, end, n);
   LIBBUS_ASSIGN_OR_RETURN(const Counted all, CountTo(log, store, end, near));
   if (n >= all.sequence - start.sequence) return ReaderFrom(log, store, start);
   LIBBUS_ASSIGN_OR_RETURN(const Counted from, NearestSequence(log, store, all.sequence - n));

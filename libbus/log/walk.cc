@@ -17,7 +17,32 @@ absl::StatusOr<Counted> CountedStart(Log& log, SegmentStore& store) {
   // Else the oldest segment is one that is missing.
   const uint64_t kept = record && record->first_position != 0 ? record->first_position : format::kSegmentHeaderSize;
   start.exact &= kept == start.place.position;
+  if (MissingFrom(log, start.place.position)) ++start.sequence;
   return start;
+}
+
+namespace {
+
+// Where the log begins, as it was when `record` was written.
+uint64_t KeptFrom(const format::ControlRecord& record) {
+  return std::max(record.first_position, format::kSegmentHeaderSize);
+}
+
+}  // namespace
+
+std::optional<uint64_t> MissingFrom(const Log& log, uint64_t oldest) {
+  // Read until it stays: while both copies of the record are written one after the other, an older one may seem to
+  // hold.
+  std::optional<uint64_t> seen;
+  for (;;) {
+    const auto record = log.control().ReadRecord();
+    if (!record || KeptFrom(*record) >= oldest) return std::nullopt;
+    if (seen == KeptFrom(*record)) break;
+    seen = KeptFrom(*record);
+  }
+  // A list that is made while files come and go is not trusted to tell that one is missing.
+  const std::string name = SegmentName(*seen - format::kSegmentHeaderSize);
+  return absl::IsNotFound(platform::IdentifyAt(log.directory(), log.path(), name).status()) ? seen : std::nullopt;
 }
 
 absl::StatusOr<bool> ReadItem(Reader& reader, Counted& at, Item& item) {

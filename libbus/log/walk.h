@@ -35,8 +35,13 @@ struct Counted {
   }
 };
 
-// The oldest record.
+// The oldest record. Behind a missing first segment it is counted over damage, which is one.
 absl::StatusOr<Counted> CountedStart(Log& log, SegmentStore& store);
+
+// Where the log begins by its control record, if the segment there is missing: from there to `oldest`, the oldest
+// record there is, is damage. Nothing: it is there, or was deleted meanwhile, or the record is lost and nobody knows.
+// Nobody deletes a segment before the record says so, and `oldest` was found before that is read here.
+std::optional<uint64_t> MissingFrom(const Log& log, uint64_t oldest);
 
 // What a walk is about to step over.
 struct Ahead {

@@ -449,6 +449,9 @@ def read_topic(directory):
     if not bases:
         raise Damage(f"{directory}: no segment")
     segment = read_segment(os.path.join(directory, f"{bases[0]:020d}.seg"), uuid)
+    begin = max(control["record"]["first_position"], 64) if control["record"] else segment.first()
+    if begin < segment.first():
+        yield {"kind": "damage", "position": begin, "next": segment.first(), "why": "the first segment is missing"}
     sealed = None  # a gap that may go on in the next segment, and the flags of its END
     while segment:
         items = list(walk(segment, control["durable"]))

@@ -167,11 +167,42 @@ TEST_F(ConsumerTest, APositionInASegmentsHeaderIsItsFirstRecord) {
   }
 }
 
-TEST_F(ConsumerTest, APositionBeforeTheOldestSegmentIsOutOfRange) {
+// Nobody deleted it: whoever comes from there, or would have, is told.
+TEST_F(ConsumerTest, AFirstSegmentThatIsMissingIsAGap) {
   Publish(250);
+  const Position middle = PositionOf(50);
+  {
+    Consumer cursor = Consume({.cursor = "c"});
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(Succeeds(cursor.Next(kNow)));
+    ASSERT_TRUE(Succeeds(cursor.Commit()));
+  }
   std::filesystem::remove(Path(SegmentName(0)));
-  EXPECT_TRUE(Fails(topic_->NewConsumer({.from = From::At({64})}), StatusCode::kOutOfRange, "before the oldest"));
-  EXPECT_EQ(TextOf(Consume().Next(kNow)), Number(100));
+  const auto expect_gap = [&](const ConsumerOptions& options, uint64_t from) {
+    Consumer consumer = Consume(options);
+    EXPECT_EQ(consumer.position().offset, from);
+    auto gap = consumer.Next(kNow);
+    ASSERT_TRUE(Succeeds(gap));
+    ASSERT_EQ(TextOf(*gap), "<damage>") << from;
+    EXPECT_EQ(gap->gap().from.offset, from);
+    EXPECT_EQ(gap->gap().to.offset, 4096u + 64);
+    EXPECT_TRUE(gap->gap().loss());
+    for (int i = 100; i < 250; ++i) ASSERT_EQ(TextOf(consumer.Next(kNow)), Number(i));
+    EXPECT_TRUE(Fails(consumer.Next(kNow), StatusCode::kDeadlineExceeded));
+  };
+  expect_gap({}, 64);
+  expect_gap({.from = From::At({0})}, 64);
+  expect_gap({.from = From::At({64})}, 64);
+  expect_gap({.from = From::At(middle)}, middle.offset);
+  expect_gap({.from = From::Sequence(0)}, 64);
+  expect_gap({.from = From::Last(151)}, 64);
+  expect_gap({.from = From::Last(100'000)}, 64);
+  expect_gap({.cursor = "c"}, middle.offset);
+  // What is there is found as before.
+  EXPECT_EQ(TextOf(Consume({.from = From::Last(150)}).Next(kNow)), Number(100));
+  EXPECT_EQ(TextOf(Consume({.from = From::Last(149)}).Next(kNow)), Number(101));
+  EXPECT_EQ(TextOf(Consume({.from = From::At(PositionOf(120))}).Next(kNow)), Number(120));
+  EXPECT_EQ(Consume({.from = From::At(PositionOf(120))}).Next(kNow)->sequence(), std::nullopt);
+  EXPECT_TRUE(Fails(Consume({.gaps = Gaps::kError}).Next(kNow), StatusCode::kDataLoss));
 }
 
 TEST_F(ConsumerTest, FromTimeFindsTheFirstNotBeforeIt) {

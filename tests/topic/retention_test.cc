@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "libbus/bus.h"
@@ -68,6 +70,35 @@ TEST_F(RetentionTest, KeepsAtLeastSoManyBytes) {
   EXPECT_GE(stats->end.offset - stats->first.offset, 10'000u - 64);
   EXPECT_LE(stats->end.offset - stats->first.offset, 10'000u + 4096);
   EXPECT_EQ(stats->first.offset, Bases().front() + 64);
+}
+
+// Who looks where the log begins while another process deletes its beginning is never told of a missing segment.
+TEST_F(RetentionTest, ADeletionInProgressIsNoDamage) {
+  auto topic = Make();
+  ASSERT_TRUE(Succeeds(topic));
+  ASSERT_NO_FATAL_FAILURE(Publish(*topic, 20));
+  std::atomic<bool> done{false};
+  const std::jthread trimmer([&] {
+    for (int i = 0; i < 400; ++i) {
+      ASSERT_NO_FATAL_FAILURE(Publish(*topic, 20));
+      ASSERT_TRUE(Succeeds(topic->Trim(From::End())));
+    }
+    done = true;
+  });
+  auto reader = OpenReadOnly();
+  ASSERT_TRUE(Succeeds(reader));
+  while (!done) {
+    for (const From& from : {From::Start(), From::Last(1000), From::Sequence(0), From::At({64})}) {
+      auto consumer = reader->NewConsumer({.from = from});
+      ASSERT_TRUE(Succeeds(consumer));
+      const auto item = consumer->Next(kNow);
+      if (absl::IsDeadlineExceeded(item.status())) continue;
+      ASSERT_TRUE(Succeeds(item));
+      if (item->kind() == RecordKind::kGap) {
+        ASSERT_EQ(TextOf(*item), "<evicted>");
+      }
+    }
+  }
 }
 
 TEST_F(RetentionTest, TheBackgroundThreadDeletes) {
