@@ -161,6 +161,20 @@ absl::Status InsideOf(const Log& log, uint64_t position, std::string_view what, 
   return absl::InvalidArgumentError(fmt::format("{}: position {} {} {}", log.path(), position, what, start));
 }
 
+struct Gone {
+  uint64_t from;
+  uint8_t cause;
+};
+
+// What stood at `position`, below the oldest record at `first`, and is not there any more.
+std::optional<Gone> GoneAt(const Log& log, uint64_t position, uint64_t first) {
+  if (log.IsDeleted(position)) return Gone{position, kEvicted};
+  if (position >= first) return std::nullopt;
+  const std::optional<uint64_t> missing = MissingFrom(log, first);
+  if (!missing || *missing > position + format::kSegmentHeaderSize) return std::nullopt;
+  return Gone{std::max(position, *missing), kDamage};
+}
+
 }  // namespace
 
 absl::StatusOr<Reader> SeekStart(Log& log, SegmentStore& store) {
@@ -181,11 +195,9 @@ absl::StatusOr<Reader> SeekEnd(Log& log, SegmentStore& store) {
 absl::StatusOr<Reader> SeekPosition(Log& log, SegmentStore& store, uint64_t position) {
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t first, log.First(store));
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t end, CommittedEnd(log, store));
-  const bool deleted = log.IsDeleted(position);
-  const auto missing = position < std::min(first, end) ? MissingFrom(log, first) : std::nullopt;
-  if (deleted || (missing && *missing <= position + format::kSegmentHeaderSize)) {
+  if (const auto gone = GoneAt(log, position, std::min(first, end))) {
     LIBBUS_ASSIGN_OR_RETURN(Reader start, SeekStart(log, store));
-    start.SetMissing(deleted ? position : std::max(position, *missing), deleted ? kEvicted : kDamage);
+    start.SetMissing(gone->from, gone->cause);
     return start;
   }
   if (position > end || position < first - format::kSegmentHeaderSize) {
