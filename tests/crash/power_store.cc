@@ -56,6 +56,13 @@ std::vector<bool> UnusedPages(const Content& content) {
   return unused;
 }
 
+// Whether something stands at the start of a page of zeros. What lies on several pages, slots and epochs, fills them
+// from there.
+bool BeginsToBeUsed(const std::byte* page) {
+  constexpr uint64_t kStart = 128;
+  return std::any_of(page, page + kStart, [](std::byte b) { return b != std::byte{0}; });
+}
+
 }  // namespace
 
 const Image::File* Image::Find(const std::string& name) const {
@@ -143,7 +150,7 @@ void History::LookAt(FileHistory& history, Moment now, bool all) {
   }
   for (uint64_t page = 0; page * kPage < file.size(); ++page) {
     const bool unused = page < history.unused.size() && history.unused[page];
-    if (unused && !all) continue;
+    if (unused && !all && !BeginsToBeUsed(file.data() + page * kPage)) continue;
     if (LookAtPage(history, now, page * kPage) && unused) history.unused[page] = false;
   }
 }

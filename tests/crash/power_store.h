@@ -104,7 +104,8 @@ class History {
 
   Moment now() const { return now_; }
   Moment Tick() { return ++now_; }
-  // Adds what changed since the last look. `all`: also on pages that nobody has used so far.
+  // Adds what changed since the last look. `all`: also on pages that nobody has used so far, and that are still zero
+  // where they begin.
   void Look(bool all = false);
   void Add(std::shared_ptr<KeptFile> file);
   bool Knows(ino_t inode) const { return files_.count(inode) != 0; }
