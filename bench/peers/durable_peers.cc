@@ -1,17 +1,12 @@
 #include "bench/peers/durable_peers.h"
 
-#include <fmt/format.h>
+#include "bench/peers/built_in.h"
 
 namespace libbus::bench {
 namespace {
 
-using Make = std::unique_ptr<DurableWriter> (*)();
-
-// Null: its package was not there.
-struct Entry {
-  std::string_view name;
-  Make make;
-};
+using Entry = PeerEntry<DurableWriter>;
+using Make = decltype(Entry::make);
 
 #ifdef LIBBUS_BENCH_SQLITE
 constexpr Make kSqlite = MakeSqlite;
@@ -37,22 +32,8 @@ constexpr Entry kPeers[] = {
 
 }  // namespace
 
-std::vector<std::unique_ptr<DurableWriter>> AllDurablePeers() {
-  std::vector<std::unique_ptr<DurableWriter>> all;
-  for (const Entry& entry : kPeers) {
-    if (entry.make != nullptr) all.push_back(entry.make());
-  }
-  return all;
-}
+std::vector<std::unique_ptr<DurableWriter>> AllDurablePeers() { return MakeBuiltIn<DurableWriter>(kPeers); }
 
-std::vector<std::string> MissingDurablePeers() {
-  std::vector<std::string> lines;
-  for (const Entry& entry : kPeers) {
-    if (entry.make == nullptr) {
-      lines.push_back(fmt::format("{}: not built in: ./dev install-deps --bench, then build again", entry.name));
-    }
-  }
-  return lines;
-}
+std::vector<std::string> MissingDurablePeers() { return NotBuiltIn<DurableWriter>(kPeers); }
 
 }  // namespace libbus::bench

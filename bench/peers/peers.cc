@@ -1,17 +1,12 @@
 #include "bench/peers/peers.h"
 
-#include <fmt/format.h>
+#include "bench/peers/built_in.h"
 
 namespace libbus::bench {
 namespace {
 
-using Make = std::unique_ptr<Contender> (*)();
-
-// Null: its package was not there.
-struct Entry {
-  std::string_view name;
-  Make make;
-};
+using Entry = PeerEntry<Contender>;
+using Make = decltype(Entry::make);
 
 #ifdef LIBBUS_BENCH_ZEROMQ
 constexpr Make kZeroMq = MakeZeroMq;
@@ -36,22 +31,8 @@ constexpr Entry kPeers[] = {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Contender>> AllPeers() {
-  std::vector<std::unique_ptr<Contender>> all;
-  for (const Entry& entry : kPeers) {
-    if (entry.make != nullptr) all.push_back(entry.make());
-  }
-  return all;
-}
+std::vector<std::unique_ptr<Contender>> AllPeers() { return MakeBuiltIn<Contender>(kPeers); }
 
-std::vector<std::string> MissingPeers() {
-  std::vector<std::string> lines;
-  for (const Entry& entry : kPeers) {
-    if (entry.make == nullptr) {
-      lines.push_back(fmt::format("{}: not built in: ./dev install-deps --bench, then build again", entry.name));
-    }
-  }
-  return lines;
-}
+std::vector<std::string> MissingPeers() { return NotBuiltIn<Contender>(kPeers); }
 
 }  // namespace libbus::bench
