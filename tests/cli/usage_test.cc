@@ -37,6 +37,7 @@ TEST_F(UsageTest, WordsThatAreNoneAreTold) {
   ExpectError({}, 2, "no command is named: see bus --help");
   ExpectError({"topic"}, 2, "no command is named: see bus topic --help");
   ExpectError({"tial", "t"}, 2, "tial: no such command: did you mean tail?");
+  ExpectError({"cta", "t"}, 2, "cta: no such command: did you mean cat?");
   ExpectError({"vrify"}, 2, "vrify: no such command: did you mean verify?");
   ExpectError({"zzzzzzzz"}, 2, "zzzzzzzz: no such command: see bus --help");
   ExpectError({"topic", "creat", "x"}, 2, "creat: no such command: did you mean create?");
