@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,20 @@ using format::Word;
 using platform::LockFile;
 using platform::Seam;
 
+constexpr int64_t kLookFarEvery = 1'000'000'000;
+
+// Where the claims of `owner` begin that its last holder may have left open; 0: there are none.
+//
+// A floor can be lost with its page, if that could not be written to the disk. An exclusive owner has one claim, behind
+// everything that it committed: it is found without. On a shared topic it may stand anywhere; whoever waits for it sees
+// that it is not the new holder's (Watcher).
+absl::StatusOr<uint64_t> FloorOf(Log& log, uint32_t owner) {
+  const uint64_t floor = log.control().slot(owner).floor().Read();
+  if (floor != 0 || !log.exclusive()) return floor;
+  LIBBUS_ASSIGN_OR_RETURN(const Place near, log.NearTail(log.writing()));
+  return near.position;
+}
+
 // Makes the claims of `owner` from its floor to the tail gaps, then clears its floor. REQUIRES: the caller holds the
 // lock of that slot, got after its last holder died or released it.
 //
@@ -24,7 +39,7 @@ using platform::Seam;
 // dead claims look alive; a taker stopped just here is ended by claim_timeout like any other stall.
 absl::Status ResolveSlot(Log& log, uint32_t owner) {
   const platform::Floor floor = log.control().slot(owner).floor();
-  const uint64_t from = floor.Read();
+  LIBBUS_ASSIGN_OR_RETURN(const uint64_t from, FloorOf(log, owner));
   if (from == 0) return absl::OkStatus();
   LIBBUS_ASSIGN_OR_RETURN(const Place tail, log.FindTail(log.writing()));
   if (from < tail.position && from % format::kRecordAlignment == 0) {
@@ -122,10 +137,17 @@ bool Watcher::Stalled(const Place& place, Word reserved) {
   return same && now - seen.since >= timeout;
 }
 
+bool Watcher::IsOrphaned(const Place& place, Word reserved) const {
+  // SYNC POINT: floor before claim. Read behind the word: if the claim is the holder's, its floor is found, or a later
+  // one; then the word is final and the swap fails. On an exclusive topic the owner does not swap.
+  const uint64_t floor = log_.control().slot(reserved.owner()).floor().Read();
+  return !log_.exclusive() && (floor == 0 || floor > place.position);
+}
+
 void Watcher::Consider(const Place& place, Word reserved) {
   // The word was read before this probe: a lock found free now proves that the owner of that word is dead, because a
   // claim is never older than its owner's lock.
-  if (!probe_.Probe(reserved.owner())) {
+  if (!probe_.Probe(reserved.owner()) || IsOrphaned(place, reserved)) {
     EndClaim(log_, place, reserved, format::kGapDead);
   } else if (revoke_ && Stalled(place, reserved)) {
     EndClaim(log_, place, reserved, format::kGapRevoked);
@@ -144,15 +166,24 @@ absl::Status Watcher::Look(Place place) {
   }
 }
 
+std::optional<uint64_t> Watcher::WhereToBegin() {
+  const auto floor = log_.control().LowestFloor();
+  const int64_t now = Seam::MonotonicNow();
+  if (log_.is_volatile() || now < look_far_at_) return floor;
+  look_far_at_ = now + kLookFarEvery;
+  // No open claim stands below D.
+  const uint64_t durable = std::max(log_.control().durable().Read(), format::kSegmentHeaderSize);
+  return std::min(durable, floor.value_or(durable));
+}
+
 absl::Status Watcher::LookFromFloors() {
   std::vector<uint32_t> owners;
   for (uint32_t owner = 1; owner <= format::kMaxOwner; ++owner) {
     if (log_.control().slot(owner).floor().Read() != 0) owners.push_back(owner);
   }
-  if (owners.empty()) return absl::OkStatus();
-  const auto lowest = log_.control().LowestFloor();
-  if (lowest && *lowest % format::kRecordAlignment == 0) {
-    LIBBUS_ASSIGN_OR_RETURN(Place place, log_.PlaceOfFloor(log_.writing(), *lowest));
+  const auto from = WhereToBegin();
+  if (from && *from % format::kRecordAlignment == 0) {
+    LIBBUS_ASSIGN_OR_RETURN(Place place, log_.PlaceOfFloor(log_.writing(), *from));
     LIBBUS_RETURN_IF_ERROR(Look(std::move(place)));
   }
   // On an exclusive topic the next owner does it, and until then no walk gets longer. Its lock is not taken: who wants

@@ -8,6 +8,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -43,9 +44,10 @@ class SlotHold {
 // Looks after claims whose owners are dead or stalled. One per watcher: a consumer that may write, or the background
 // thread of a process. Not thread-safe.
 //
-// A claim ends by proof: read the word, probe the lock of its slot, swap exactly the word that was read. Or by time:
-// the same word and the same keep-alive count, seen for claim_timeout on this process's monotonic clock. All slots are
-// watched at once, so that many stalled claims take one time-out, not one each.
+// A claim ends by proof: read the word, probe the lock of its slot, or find there that its holder has no claim so far
+// back, swap exactly the word that was read. Or by time: the same word and the same keep-alive count, seen for
+// claim_timeout on this process's monotonic clock. All slots are watched at once, so that many stalled claims take one
+// time-out, not one each.
 class Watcher {
  public:
   // `probe` holds no lock itself and outlives the watcher.
@@ -54,7 +56,8 @@ class Watcher {
   // Looks at every RESERVED word from `from`, the start of a word, to the tail or the first damage.
   absl::Status Look(Place from);
 
-  // The same from the lowest floor on, then clears the floors of the dead that had nothing open.
+  // The same from the lowest floor on, once a second from D: a floor can be lost with its page, if that could not be
+  // written to the disk. Then clears the floors of the dead that had nothing open.
   absl::Status LookFromFloors();
 
   // Ends claims that stalled for claim_timeout, but for those of an exclusive topic, whose owner does not look before
@@ -69,12 +72,17 @@ class Watcher {
     int64_t since;
   };
 
+  // A position at or below every claim that may need an end; nothing: there is none.
+  std::optional<uint64_t> WhereToBegin();
+  // The claim is not its slot's holder's, but one of an earlier holder who died, and whose floor was lost.
+  bool IsOrphaned(const Place& place, format::Word reserved) const;
   void Consider(const Place& place, format::Word reserved);
   bool Stalled(const Place& place, format::Word reserved);
 
   Log& log_;
   const platform::LockFile& probe_;
   bool revoke_ = true;
+  int64_t look_far_at_ = 0;
   std::unordered_map<uint32_t, Seen> seen_;  // by owner: a slot has at most one open claim
 };
 

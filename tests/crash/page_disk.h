@@ -96,16 +96,14 @@ class PageDisk final : public platform::SeamWatcher {
     shared_->aborted = false;
   }
 
-  // Every clean page is read back from the disk. But for the slots in the control file: without their floors a claim
-  // that was open is waited for until nobody has the topic open any more (docs/proofs.md).
+  // Every clean page is read back from the disk.
   void Evict() {
     for (uint32_t i = 0; i < shared_->count; ++i) {
       File& file = shared_->files.at(i);
       if (!file.on_disk) continue;
       const int fd = OpenStashed(file);
       ReadCache(fd);
-      const uint64_t end = IsControl(file) ? format::kSlotsOffset : kMost;
-      for (uint64_t at = 0; at < std::min({file.disk_size, cache_.size(), end}); at += kPage) {
+      for (uint64_t at = 0; at < std::min<uint64_t>(file.disk_size, cache_.size()); at += kPage) {
         if (IsDirty(file, at) || std::memcmp(&cache_[at], file.disk + at, kPage) == 0) continue;
         Require(pwrite(fd, file.disk + at, kPage, static_cast<off_t>(at)) == kPage, "pwrite");
         std::memcpy(file.clean + at, file.disk + at, kPage);
@@ -323,11 +321,6 @@ class PageDisk final : public platform::SeamWatcher {
     shared_->aborted = fault_.abort && S_ISDIR(info.st_mode);
     if (fault_.evict) Evict();
     if (fault_.kill) raise(SIGKILL);
-  }
-  bool IsControl(const File& file) const {
-    const auto names = List(paths_[0]);
-    return std::any_of(names.begin(), names.end(),
-                       [&](const auto& each) { return each.first == "control" && each.second == file.inode; });
   }
   void NoteFailure(ino_t inode) {
     for (const auto& [name, named] : List(paths_[0])) {

@@ -22,7 +22,10 @@ constexpr absl::Duration kTimeout = absl::Seconds(10);
 
 class ClaimTest : public TopicTest {
  protected:
-  ~ClaimTest() override { seam_control.clock_offset = 0; }
+  ~ClaimTest() override {
+    seam_control.clock_offset = 0;
+    seam_control.pretend_durable = false;
+  }
 
   // A process with a producer that runs `body` and then waits for its end. Returns when `body` is done.
   Child Holder(const std::string& name, const std::function<void(Topic&, Producer&)>& body,
@@ -96,6 +99,44 @@ TEST_F(ClaimTest, TheNextHolderOfTheSlotResolvesIt) {
   { const Child dead = Claimer("dead"); }
   ASSERT_TRUE(Succeeds(topic->NewProducer()));
   EXPECT_EQ(ReadAll(*topic), Texts{"<dead>"});
+}
+
+// The page of slots was not written to the disk, and the kernel let it go.
+TEST_F(ClaimTest, AClaimWhoseFloorWasLostIsNotTakenForTheNextHolders) {
+  auto topic = Make();
+  auto consumer = topic->NewConsumer({.wait = Wait::kPark, .gaps = Gaps::kAll});
+  const auto lose_floors = [&] { Patch(Path("control"), format::kSlotsOffset, std::string(16384, '\0')); };
+  {
+    { const Child dead = Claimer("dead"); }
+    lose_floors();
+    const auto next = topic->NewProducer();
+    EXPECT_EQ(TextOf(consumer->Next(kLong)), "<dead>");
+  }
+  { const Child dead = Claimer("dead"); }
+  lose_floors();
+  auto next = topic->NewProducer();
+  ASSERT_TRUE(Succeeds(next->Publish("first")));
+  // Its own floor stands behind the dead one's claim.
+  auto claim = next->Claim(1);
+  EXPECT_EQ(TextOf(consumer->Next(kLong)), "<dead>");
+  EXPECT_EQ(TextOf(consumer->Next(kLong)), "first");
+  EXPECT_TRUE(Fails(consumer->Next(absl::Milliseconds(20)), StatusCode::kDeadlineExceeded, "slot 1"));
+  claim->bytes()[0] = std::byte{'x'};
+  ASSERT_TRUE(Succeeds(std::move(*claim).Commit()));
+  EXPECT_EQ(TextOf(consumer->Next(kLong)), "x");
+}
+
+TEST_F(ClaimTest, AClaimWhoseFloorWasLostIsEndedForAReadOnlyConsumer) {
+  seam_control.pretend_durable = true;  // in memory no page is ever written, nor lost
+  const auto other = Make();            // so that nobody comes alone, and recovers
+  auto topic = OpenReadOnly();
+  auto consumer = topic->NewConsumer({.wait = Wait::kPark, .gaps = Gaps::kAll});
+  { const Child dead = Claimer("dead"); }
+  Patch(Path("control"), format::kSlotsOffset, std::string(16384, '\0'));
+  const Child next =
+      Holder("next", [](Topic&, Producer& producer) { (void)producer.Publish("x"); }, {.background = true});
+  EXPECT_EQ(TextOf(consumer->Next(kLong)), "<dead>");
+  EXPECT_EQ(TextOf(consumer->Next(kLong)), "x");
 }
 
 TEST_F(ClaimTest, TheLivingAreLeftAlone) {

@@ -326,6 +326,23 @@ TEST_F(ExclusiveTest, AClaimThatAWatcherEndedIsNotCommitted) {
   EXPECT_EQ(TextOf(consumer->Next(absl::Seconds(20))), "after");
 }
 
+// The page of slots was not written to the disk, and the kernel let it go. Only who takes over may end the claim.
+TEST_F(ExclusiveTest, AClaimWhoseFloorWasLostIsEndedByWhoTakesOver) {
+  auto topic = MakeExclusive();
+  ASSERT_TRUE(Succeeds(topic));
+  auto first = MakeWithoutLock(*topic, Path("locks"), "first");
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(Succeeds(first->Publish("x")));
+  auto claim = first->Claim(4);
+  ASSERT_TRUE(Succeeds(claim));
+  Patch(Path("control"), format::kSlotsOffset, std::string(16384, '\0'));
+  const auto second = topic->NewProducer();
+  ASSERT_TRUE(Succeeds(second));
+  Texts expected(100, "x");
+  expected.push_back("<dead>");
+  EXPECT_EQ(ReadAll(*topic), expected);
+  EXPECT_TRUE(Fails(std::move(*claim).Commit(), StatusCode::kAborted, kLost));
+}
+
 // Taken over in the middle of a publish, at each point of it. A few of them lie between the last look and the store:
 // that is the window of which docs/exclusive.md speaks, and there is nothing to be asked of the log behind it.
 TEST_F(ExclusiveTest, TakenOverAtEachPointOfAPublish) {
