@@ -113,6 +113,9 @@ absl::Status Write(const Log& log, const CursorDirectory& directory, const std::
   const auto fill = [&](const File& file) -> absl::Status {
     LIBBUS_RETURN_IF_ERROR(directory.GiveToOwner(name, file));
     LIBBUS_RETURN_IF_ERROR(platform::WriteAt(file, path, 0, header.get(), sizeof(*header)));
+    // The other one too: a place that was never written is not safe to write (platform::TakenForUnwritten).
+    const CursorRecord none = {};
+    LIBBUS_RETURN_IF_ERROR(platform::WriteAt(file, path, format::kCursorCopyOffset[1], &none, sizeof(none)));
     return platform::WriteAt(file, path, format::kCursorCopyOffset[0], &record, sizeof(record));
   };
   return platform::CreateWhole(directory.file(), directory.path(), as, format::kCursorSize,

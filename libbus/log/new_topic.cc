@@ -68,7 +68,10 @@ class SmallFiles {
     record->state_counter = 1;
     record->checksum = *format::ControlRecordChecksum(*record);
     LIBBUS_RETURN_IF_ERROR(platform::WriteAt(file, path, format::kLiveOffset, &topic_.live, sizeof(topic_.live)));
-    return platform::WriteAt(file, path, format::kControlCopyOffset[1], record.get(), sizeof(*record));
+    LIBBUS_RETURN_IF_ERROR(platform::WriteAt(file, path, format::kControlCopyOffset[1], record.get(), sizeof(*record)));
+    // The other one too: a place that was never written is not safe to write (platform::TakenForUnwritten).
+    const auto none = std::make_unique<format::ControlRecord>();
+    return platform::WriteAt(file, path, format::kControlCopyOffset[0], none.get(), sizeof(*none));
   }
 
   const File& directory_;

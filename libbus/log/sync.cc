@@ -173,6 +173,11 @@ absl::Status SyncSegment(Log& log, const SegmentPtr& segment, uint64_t from, uin
     return MarkSyncFailed(log, segment->base(), error);
   }
   LIBBUS_RETURN_IF_ERROR(CheckIntact(log, {segment, from}));
+  // Every page of it is written: it held a record, or was touched.
+  const uint64_t begin = (from - segment->base()) & ~(format::kPageSize - 1);
+  if (!segment->trusted() && platform::TakenForUnwritten(segment->file(), begin, to - segment->base() - begin)) {
+    return MarkSyncFailed(log, segment->base(), EIO);
+  }
   segment->Trust();
   return absl::OkStatus();
 }

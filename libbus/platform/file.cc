@@ -3,13 +3,18 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -230,6 +235,28 @@ std::optional<uint64_t> DirtyBytes(const File& file, uint64_t offset, uint64_t s
   } counts = {};
   if (syscall(kCacheStat, file.fd(), &range, &counts, 0) != 0) return std::nullopt;
   return counts.dirty * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+bool TakenForUnwritten(const File& file, uint64_t offset, uint64_t size) {
+  struct statfs info;
+  if (fstatfs(file.fd(), &info) != 0 || info.f_type != EXT4_SUPER_MAGIC) return false;
+  constexpr uint32_t kExtents = 64;
+  alignas(fiemap) std::array<std::byte, sizeof(fiemap) + kExtents * sizeof(fiemap_extent)> bytes;
+  const uint64_t end = offset + size;
+  while (offset < end) {
+    bytes = {};
+    auto* const map = reinterpret_cast<fiemap*>(bytes.data());
+    map->fm_start = offset;
+    map->fm_length = end - offset;
+    map->fm_extent_count = kExtents;
+    if (ioctl(file.fd(), FS_IOC_FIEMAP, map) != 0 || map->fm_mapped_extents == 0) return false;
+    for (uint32_t i = 0; i < map->fm_mapped_extents; ++i) {
+      const fiemap_extent& extent = map->fm_extents[i];
+      if ((extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0) return true;
+      offset = std::max<uint64_t>(offset, extent.fe_logical + extent.fe_length);
+    }
+  }
+  return false;
 }
 
 absl::Status SyncData(const File& file, std::string_view path) {

@@ -83,6 +83,12 @@ absl::Status SyncData(const File& file, std::string_view path);
 // (cachestat, Linux 6.5). Takes up to 20 us for 2 MiB. Nothing: it does not tell.
 std::optional<uint64_t> DirtyBytes(const File& file, uint64_t offset, uint64_t size);
 
+// Of a range that was written and synced: whether the file system takes a part of it for not written all the same, and
+// will give zeros for it once it is no longer in memory. Only ext4 does: where a write to a place that was allocated
+// and never written has failed, the next one to the same page goes to the disk and is told as a success, but the place
+// is not marked as written (Linux 6.18). False also where nothing can be told.
+bool TakenForUnwritten(const File& file, uint64_t offset, uint64_t size);
+
 // The names in a directory, unsorted, without "." and "..".
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
 // The same for one that is open already.

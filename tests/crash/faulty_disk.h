@@ -77,6 +77,8 @@ class FaultyDisk {
     return Control("fail-range " + std::to_string(offset) + " " + std::to_string(length));
   }
   absl::Status FailFlushes() { return Control("fail-flush"); }
+  // Only the `n`th write or flush from now on, the first is 1.
+  absl::Status FailRequest(uint64_t n) { return Control("fail-request " + std::to_string(n)); }
   // Every write to the blocks that these bytes of the file have now, which must not be waiting for a place on the disk.
   // (What the same request writes to other blocks arrives, and is told as failed with it.)
   absl::Status FailFile(const std::string& file, uint64_t offset = 0, uint64_t length = UINT64_MAX);

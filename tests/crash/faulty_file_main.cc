@@ -10,10 +10,11 @@
 //               fail-range OFFSET LENGTH   bad sectors: every write that touches this range gives EIO; what of it lies
 //                                          in other sectors arrives. Ranges add up
 //               fail-flush                 every flush gives EIO
+//               fail-request N             the Nth write or flush from now on (1: the next) gives EIO, and changes
+//                                          nothing
 //               ok                         nothing fails any more; what failed stays lost
-//               record                     logs every write and flush that succeeds from now on; what is there counts
-//               as
-//                                          flushed. After `cut`: a log of its own, on top of that one
+//               record                     logs every write and flush that succeeds from now on; what is there
+//                                          counts as flushed. After `cut`: a log of its own, on top of that one
 //               cut N LEAVES SEED          stops that and puts in place what a power cut after N logged requests may
 //                                          leave (write_log.h): LEAVES is the number of a Leaves
 //               drop                       puts back what was there at the last `record` and forgets that log
@@ -66,6 +67,7 @@ class Faults {
     if (name == "fail-writes") return FailWrites(words);
     if (name == "fail-range") return FailRange(words);
     if (name == "fail-flush") return fail_flush_ = true;
+    if (name == "fail-request") return FailRequest(words);
     if (name != "ok") return false;
     *this = Faults();
     return true;
@@ -73,6 +75,7 @@ class Faults {
 
   // Asked once for each request: true if it fails as a whole.
   bool Hit(const Request& request) {
+    if (fail_request_ > 0 && --fail_request_ == 0) return true;
     if (request.kind == Request::Kind::kFlush) return fail_flush_;
     if (fail_writes_ == 0) return false;
     if (fail_writes_ != kAll) --fail_writes_;
@@ -102,6 +105,8 @@ class Faults {
     return true;
   }
 
+  bool FailRequest(std::istringstream& words) { return static_cast<bool>(words >> fail_request_); }
+
   bool FailRange(std::istringstream& words) {
     Range range;
     if (!(words >> range.offset >> range.length)) return false;
@@ -111,6 +116,7 @@ class Faults {
 
   uint64_t fail_writes_ = 0;  // so many more
   bool fail_flush_ = false;
+  uint64_t fail_request_ = 0;  // so many requests away; 0: none
   std::vector<Range> ranges_;
 };
 

@@ -43,6 +43,7 @@ PROOFS = {
     "power-cursors": Proof("crash_power_cursor_test", 2),
     "disk": Proof("crash_disk_power_test", 4),
     "sync-error": Proof("crash_sync_error_every_test", 2),
+    "sync-error-disk": Proof("crash_sync_error_sweep_test", 2),
     "no-space": Proof("crash_no_space_test", 2),
     "interleave": Proof("crash_schedule_test", 6),
     "model": Proof("crash_model_test", 1),
