@@ -25,6 +25,15 @@ format::AttributesSpec<Header> SpecOf(const RecordOptions& options) {
   return spec;
 }
 
+namespace {
+
+// Most records have none, and need not pay for describing them.
+bool HasAttributes(const RecordOptions& options) {
+  return options.source.has_value() || !options.producer.empty() || !options.key.empty() || !options.headers.empty();
+}
+
+}  // namespace
+
 ProducerImpl::ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender)
     : topic_(std::move(topic)),
       timestamps_(static_cast<Timestamps>(topic_->log().options().timestamps)),
@@ -75,10 +84,6 @@ absl::Status ProducerImpl::CheckNoClaim() const {
       fmt::format("{}: a claim of this producer is open: commit or abandon it first", topic_->log().path()));
 }
 
-absl::Status ProducerImpl::CheckMayBeDurable(bool durable) const {
-  return durable || sync_each_ ? log::CheckNotVolatile(topic_->log()) : absl::OkStatus();
-}
-
 int64_t ProducerImpl::TimestampFor(const std::optional<absl::Time>& given) const {
   if (given) return absl::ToUnixNanos(*given);
   switch (timestamps_) {
@@ -92,26 +97,31 @@ int64_t ProducerImpl::TimestampFor(const std::optional<absl::Time>& given) const
   return 0;
 }
 
-absl::StatusOr<std::byte*> ProducerImpl::Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size) {
+absl::Status ProducerImpl::Reserve(uint64_t attributes, uint64_t payload_size) {
   if (!usable()) return CheckUsable();
   LIBBUS_RETURN_IF_ERROR(CheckNoClaim());
-  const uint64_t attributes = format::AttributesSize(spec);
   if (payload_size > format::kMaxLength || attributes + payload_size > format::kMaxLength) {
     return absl::InvalidArgumentError(
         fmt::format("{}: a record of {} bytes and {} of attributes is too long: at most {} together",
                     topic_->log().path(), payload_size, attributes, format::kMaxLength));
   }
   attributes_size_ = static_cast<uint32_t>(attributes);
-  LIBBUS_RETURN_IF_ERROR(appender_.Reserve(attributes == 0 ? uint8_t{0} : format::kHasAttributes,
-                                           static_cast<uint32_t>(attributes + payload_size)));
+  return appender_.Reserve(attributes == 0 ? uint8_t{0} : format::kHasAttributes,
+                           static_cast<uint32_t>(attributes + payload_size));
+}
+
+absl::Status ProducerImpl::Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size) {
+  const uint64_t attributes = format::AttributesSize(spec);
+  LIBBUS_RETURN_IF_ERROR(Reserve(attributes, payload_size));
   if (attributes != 0) format::WriteAttributes(spec, attributes_size_, appender_.body());
-  return appender_.body() + attributes;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOptions& options) {
   LIBBUS_RETURN_IF_ERROR(CheckMayBeDurable(options.durable));
-  LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(SpecOf(options), payload.size()));
-  if (!payload.empty()) Seam::CopyPayload(to, payload.data(), payload.size());
+  LIBBUS_RETURN_IF_ERROR(HasAttributes(options) ? Reserve(SpecOf(options), payload.size())
+                                                : Reserve(0, payload.size()));
+  if (!payload.empty()) Seam::CopyPayload(appender_.body() + attributes_size_, payload.data(), payload.size());
   const auto size = static_cast<uint32_t>(attributes_size_ + payload.size());
   LIBBUS_ASSIGN_OR_RETURN(const uint64_t position,
                           appender_.Commit(options.type, TimestampFor(options.timestamp), size));
@@ -146,12 +156,12 @@ absl::StatusOr<std::span<std::byte>> ProducerImpl::Claim(size_t size, const Reco
   LIBBUS_RETURN_IF_ERROR(CheckMayBeDurable(options.durable));
   format::AttributesSpec<Header> spec = SpecOf(options);
   spec.payload_length = size;
-  LIBBUS_ASSIGN_OR_RETURN(std::byte* const to, Reserve(spec, size));
+  LIBBUS_RETURN_IF_ERROR(Reserve(spec, size));
   claimed_size_ = size;
   type_ = options.type;
   timestamp_ = options.timestamp;
   durable_ = options.durable;
-  return std::span<std::byte>(to, size);
+  return std::span<std::byte>(appender_.body() + attributes_size_, size);
 }
 
 absl::StatusOr<Position> ProducerImpl::CommitClaim(size_t size) {

@@ -43,14 +43,18 @@ class ProducerImpl {
   // FAILED_PRECONDITION: closed, or after fork.
   absl::Status CheckUsable() const;
   // FAILED_PRECONDITION: a record that is to be durable, by itself or by the topic's policy, on a volatile bus.
-  absl::Status CheckMayBeDurable(bool durable) const;
+  absl::Status CheckMayBeDurable(bool durable) const {
+    return durable || sync_each_ ? log::CheckNotVolatile(topic_->log()) : absl::OkStatus();
+  }
 
  private:
   ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender);
   bool usable() const { return !closed_ && guard_.InMaker(); }
   absl::Status CheckNoClaim() const;
-  // Reserves a record and writes its attributes. OK: where the payload goes.
-  absl::StatusOr<std::byte*> Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size);
+  // Reserves a record: OK: its payload goes behind so many bytes of attributes.
+  absl::Status Reserve(uint64_t attributes, uint64_t payload_size);
+  // And writes its attributes.
+  absl::Status Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size);
   // Committed: waits where that is not enough.
   absl::StatusOr<Position> Acknowledge(uint64_t position, bool durable);
   int64_t TimestampFor(const std::optional<absl::Time>& given) const;
