@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -34,6 +35,15 @@ struct Known {
   uint64_t records = 0;
 };
 
+// Another topic of the same name may get the inode number of the one before, a copy has its UUID.
+uint64_t InstanceOf(const File& control) {
+  uint64_t instance = 0;
+  if (const auto header = GetHeader<format::ControlHeader>(control, format::kControlMagic)) {
+    std::memcpy(&instance, header->header.uuid.bytes, sizeof(instance));
+  }
+  return instance ^ control.inode();
+}
+
 class TopicNumbers {
  public:
   TopicNumbers(const TopicFiles& files, const TopicStats* before)
@@ -42,7 +52,7 @@ class TopicNumbers {
   }
 
   absl::StatusOr<TopicStats> Count() {
-    out_.instance = files_.control_file->inode();
+    out_.instance = InstanceOf(*files_.control_file);
     AddFiles();
     LIBBUS_RETURN_IF_ERROR(AddEnds());
     AddDurable();
@@ -221,7 +231,7 @@ absl::StatusOr<TopicStats> InspectStats(const std::string& bus, std::string_view
   if (!files->control_file) {
     return absl::DataLossError(fmt::format("{}: its control file is gone: see `bus verify {}`", files->path, topic));
   }
-  if (before != nullptr && before->instance != files->control_file->inode()) {
+  if (before != nullptr && before->instance != inspect::InstanceOf(*files->control_file)) {
     return absl::FailedPreconditionError(
         fmt::format("{}: the topic was replaced by another while it was watched: begin anew", files->path));
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -183,7 +184,9 @@ void TopicImpl::AddCounts(TopicStats& stats) {
   stats.syncs = control.sync_started().Read();
   stats.measured_syncs = control.measured_syncs().Read();
   stats.measured_bytes = control.measured_bytes().Read();
-  stats.instance = control.identity().inode;
+  // As inspect/stats.cc has it.
+  std::memcpy(&stats.instance, log_->uuid().bytes, sizeof(stats.instance));
+  stats.instance ^= control.identity().inode;
 }
 
 absl::Status TopicImpl::PrepareAhead() {
