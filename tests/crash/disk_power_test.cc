@@ -226,7 +226,9 @@ class DiskPowerTest : public testing::Test {
     figures_.phantom = bus_.phantom + bus_.parted + control_.phantom + changed_;
     figures_.silent = bus_.silent + control_.silent;
     Report(name, figures_);
-    EXPECT_EQ(figures_.wrong() + refused_ + unmountable_, 0u);
+    EXPECT_EQ(figures_.wrong() + refused_, 0u);
+    // The file system's own loss: there is no bus to look at, nor a database.
+    EXPECT_LE(unmountable_, 1 + drawn_ / 50);
     EXPECT_EQ(database_.lost + database_.phantom + database_.parted, 0u) << "SQLite, or the harness, is wrong";
     EXPECT_GT(control_.lost, 0u) << "a harness that finds no loss proves nothing";
     EXPECT_GT(bus_.acknowledged, figures_.images);

@@ -46,13 +46,14 @@ struct Put {
   CursorPosition position;
   Moment began = 0;
   Moment durable = kNever;  // somebody was told that no power loss takes it back
-  bool fresh = false;       // not where it has read up to: who deleted just then did not know of it
+  bool fresh = false;       // made or moved, not where it has read up to: who deletes just then does not know of it
 };
 
 // The beginning of the log was moved, to `first`.
 struct Trimmed {
   uint64_t first = 0;
   Moment began = 0;
+  Moment ended = 0;
   Moment durable = kNever;
 };
 
@@ -128,7 +129,9 @@ class Ledger {
   }
   CursorPosition CursorAt(const std::string& name) const { return cursors_.at(name).back().position; }
 
-  void Trim(uint64_t first, Moment began, Moment durable) { trims_.push_back({first, began, durable}); }
+  void Trim(uint64_t first, Moment began, Moment ended, Moment durable) {
+    trims_.push_back({first, began, ended, durable});
+  }
 
   const std::deque<Published>& all() const { return all_; }
 
@@ -141,8 +144,10 @@ class Ledger {
     }
     for (const auto& [name, puts] : cursors_) {
       known.cursors[name] = Positions(puts, moment);
+      const Put* made = &puts.front();
       for (const Put& put : puts) {
-        if (put.fresh && put.position) known.fresh.insert(*put.position);
+        if (put.fresh) made = &put;
+        if (put.position && (put.fresh || MayBeDeleted(*made, put))) known.fresh.insert(*put.position);
       }
     }
     for (const Trimmed& trimmed : trims_) {
@@ -155,6 +160,14 @@ class Ledger {
   }
 
  private:
+  // Somebody who looked for cursors before this one was there is still deleting when it commits: what it goes on from
+  // is then told as evicted.
+  bool MayBeDeleted(const Put& made, const Put& put) const {
+    return std::any_of(trims_.begin(), trims_.end(), [&](const Trimmed& trimmed) {
+      return made.fresh && trimmed.began <= made.durable && trimmed.ended >= put.began;
+    });
+  }
+
   static std::vector<CursorPosition> Positions(const std::vector<Put>& puts, Moment moment) {
     std::vector<CursorPosition> positions;
     for (const Put& put : puts) {

@@ -126,7 +126,7 @@ absl::Status Publisher::Trim(Topic& topic) {
   // The other one syncs, and does not get on with it.
   if (absl::IsDeadlineExceeded(trimmed.status())) return absl::OkStatus();
   LIBBUS_RETURN_IF_ERROR(trimmed.status());
-  ledger_.Trim(trimmed->first.offset, began, store_.now());
+  ledger_.Trim(trimmed->first.offset, began, store_.now(), store_.now());
   return absl::OkStatus();
 }
 
@@ -136,7 +136,7 @@ absl::Status Publisher::Maintain(Topic& topic) {
   if (topic.options().retain_bytes.value_or(0) == 0) return absl::OkStatus();
   // It does not tell what it deleted. What is seen now may be the other one's, which is still at it.
   LIBBUS_ASSIGN_OR_RETURN(const TrimReport now, topic.Trim(From::At(Position{0}), {.dry_run = true}));
-  ledger_.Trim(now.first.offset, began, kNever);
+  ledger_.Trim(now.first.offset, began, store_.now(), kNever);
   return absl::OkStatus();
 }
 
