@@ -5,8 +5,7 @@
 //   numbers (exclusive)  0, 1, 2, ... each once and in order, whoever owned the topic: an owner goes on behind the last
 //                        number that is there.
 //   results (shared)     what the worker made of them, in batches: a worker that was killed may do some again, and
-//   never
-//                        leaves one out. Retention deletes behind the auditor's cursor.
+//                        never leaves one out. Retention deletes behind the auditor's cursor.
 //
 // LIBBUS_BUDGET: how long it goes on (tests/support/proof.h).
 #include <fmt/format.h>
@@ -31,7 +30,8 @@ constexpr uint64_t kSegment = uint64_t{16} << 10;
 
 // What the processes were told.
 struct Told {
-  std::atomic<bool> stop{false};       // no more numbers
+  std::atomic<bool> stop{false};       // nobody begins another number
+  std::atomic<bool> ended{false};      // the last owner has left: `published` is final
   std::atomic<uint64_t> published{0};  // numbers acknowledged: 0 .. published - 1
   std::atomic<uint64_t> worked{0};     // results acknowledged up to here
   std::atomic<uint64_t> audited{0};    // numbers that the auditor's cursor is beyond
@@ -97,6 +97,8 @@ int OwnerMain(const std::string& path, Told& told) {
   auto next = NextNumber(*topic);
   if (!next.ok()) return Wrong(told, "owner", next.status().ToString());
   if (*next < told.published) return Wrong(told, "owner", fmt::format("{} is gone", told.published.load()));
+  // The one before may have died between publishing a number and telling so.
+  told.published = *next;
   for (uint64_t n = *next; !told.stop; ++n) {
     const auto position = producer->Publish(std::to_string(n));
     if (!position.ok()) return Wrong(told, "owner", position.status().ToString());
@@ -118,10 +120,11 @@ int WorkerMain(const std::string& path, Told& told) {
   if (!producer.ok()) return Wrong(told, "worker", producer.status().ToString());
   Batch batch = producer->NewBatch();
   for (uint64_t next = kNone;;) {
+    const bool ended = told.ended;  // before the look: what comes out empty then stays so
     const auto records = consumer->Poll(10);
     if (!records.ok()) return Wrong(told, "worker", records.status().ToString());
     if (records->empty()) {
-      if (told.stop && told.worked >= told.published) return 0;
+      if (ended) return 0;
       const auto one = WaitAny(std::vector<Consumer*>{&*consumer}, kSoon);
       if (!one.ok() && !absl::IsDeadlineExceeded(one.status())) return Wrong(told, "worker", one.status().ToString());
       continue;
@@ -149,7 +152,7 @@ int AuditorMain(const std::string& path, Told& told) {
   for (uint64_t seen = 0;; ++seen) {
     const auto record = consumer->Next(kSoon);
     if (absl::IsDeadlineExceeded(record.status())) {
-      if (told.stop && told.worked >= told.published && told.audited >= told.worked) return 0;
+      if (told.ended && told.audited >= told.published) return 0;
       continue;
     }
     if (!record.ok()) return Wrong(told, "auditor", record.status().ToString());
@@ -239,12 +242,15 @@ void RunMixed(const std::string& parent, uint64_t least) {
     EXPECT_EQ(children[who].Join(), -SIGKILL) << who;
     children[who] = Child(roles[who]);
   }
+  const auto leave = [&](Child& child) {
+    const int left = JoinWhileMoving(
+        child, [&] { return told->Sum(); }, [&] { return told->Describe(); });
+    EXPECT_EQ(left, 0);
+  };
   told->stop = true;
-  for (Child& child : children) {
-    EXPECT_EQ(JoinWhileMoving(
-                  child, [&] { return told->Sum(); }, [&] { return told->Describe(); }),
-              0);
-  }
+  leave(children[0]);
+  told->ended = true;
+  for (size_t i = 1; i < children.size(); ++i) leave(children[i]);
   EXPECT_FALSE(told->wrong);
   EXPECT_EQ(told->audited, told->published);
   // Every number once and in order, whoever owned the topic.
