@@ -145,8 +145,22 @@ def copies_table(cases):
     return ["`memcpy` of records, one process, into pages that are there and into those of a new file:", ""] + rows(table)
 
 
+def system_table(cases):
+    table = [["", "median", "rounds", "ratio", "to"]]
+    for case in cases:
+        line = [case["what"], f"{number(case['median'])} {case['unit']}"]
+        line += [f"{number(case['lowest'])} to {number(case['highest'])}"]
+        line += [number(case["ratio"]), f"{case['beside']}: {number(case['limit'])}"] if "limit" in case else ["", ""]
+        if "remark" in case:
+            line[0] += f" ({case['remark']})"
+        table.append(line)
+    return rows(table)
+
+
 def section(name, cases):
     out = [f"### {cases[0]['title']}", ""]
+    if "what" in cases[0]:
+        return out + system_table(cases) + [""]
     if "warm_copies_per_s" in cases[0]:
         return out + copies_table(cases) + [""]
     out += [f"![{cases[0]['title']}](img/bench-{name}.svg)", ""]
@@ -259,7 +273,7 @@ def main():
         old.unlink()
     for name, cases in tables.items():
         lines += section(name, cases)
-        if "warm_copies_per_s" not in cases[0]:
+        if "warm_copies_per_s" not in cases[0] and "what" not in cases[0]:
             (images / f"bench-{name}.svg").write_text(svg(cases[0]["title"], cases), encoding="utf-8")
     while lines and not lines[-1]:
         lines.pop()

@@ -68,7 +68,7 @@ class Runner {
   int Follow() {
     area_.CatchUp();
     ProcessReport& report = *area_.consumer_report(0);
-    const ConsumerSide side = {0, area_.start(), area_.done(), &report, area_.times()};
+    const ConsumerSide side = {0, area_.start(), area_.done(), &report, area_.times(), area_.area()};
     return RunArea::Report(FollowDurable(run_, side), report);
   }
 

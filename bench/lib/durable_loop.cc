@@ -2,14 +2,15 @@
 
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
 
 namespace libbus::bench {
 
-uint64_t WrittenBytes() {
-  std::ifstream file("/proc/self/io");
+uint64_t WrittenBytesOf(pid_t process) {
+  std::ifstream file(fmt::format("/proc/{}/io", process));
   std::string name;
   uint64_t value = 0;
   while (file >> name >> value) {
@@ -17,6 +18,8 @@ uint64_t WrittenBytes() {
   }
   return 0;
 }
+
+uint64_t WrittenBytes() { return WrittenBytesOf(getpid()); }
 
 absl::StatusOr<uint64_t> CheckCount(const DurableRun& run, const Verifier& verifier) {
   if (verifier.verified() == run.total()) return 0;

@@ -3,6 +3,7 @@
 #define LIBBUS_BENCH_DURABLE_LOOP_H_
 
 #include <absl/status/statusor.h>
+#include <sys/types.h>
 
 #include <cstddef>
 #include <span>
@@ -14,7 +15,8 @@
 
 namespace libbus::bench {
 
-// Bytes that this process has had the kernel write to disks, as far as the kernel counts them.
+// Bytes that a process, or this one, has had the kernel write to disks, as far as the kernel counts them.
+uint64_t WrittenBytesOf(pid_t process);
 uint64_t WrittenBytes();
 
 // All of the run's records were found: returns 0, for how many syncs there were is not known.

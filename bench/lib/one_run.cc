@@ -19,10 +19,12 @@ std::span<uint64_t> TimesOf(const Run& run, RunArea& area, uint32_t consumer) {
   return area.times().subspan(consumer * run.stamped(), run.stamped());
 }
 
-ProducerSide ProducerSideOf(RunArea& area, uint32_t index) { return {index, area.start(), area.done()}; }
+ProducerSide ProducerSideOf(RunArea& area, uint32_t index) {
+  return {index, area.start(), area.done(), area.producer_report(index), area.area()};
+}
 
 ConsumerSide ConsumerSideOf(const Run& run, RunArea& area, uint32_t index) {
-  return {index, area.start(), area.done(), area.consumer_report(index), TimesOf(run, area, index)};
+  return {index, area.start(), area.done(), area.consumer_report(index), TimesOf(run, area, index), area.area()};
 }
 
 absl::Status StartAll(const Run& run, Contender& contender, RunArea& area, ProcessGroup& group) {

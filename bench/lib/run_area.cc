@@ -13,7 +13,7 @@ namespace libbus::bench {
 
 absl::StatusOr<RunArea> RunArea::Make(uint32_t producers, uint32_t consumers, uint64_t times) {
   const uint64_t reports = (producers + consumers) * sizeof(ProcessReport);
-  auto memory = Mapping::Anonymous(kReportsAt + reports + times * sizeof(uint64_t));
+  auto memory = Mapping::Shareable(kReportsAt + reports + times * sizeof(uint64_t));
   if (!memory.ok()) return memory.status();
   if (auto ready = memory->PopulateForWriting(); !ready.ok()) return ready;
   return RunArea(*std::move(memory), producers, consumers, times);
@@ -23,6 +23,7 @@ RunArea::RunArea(Mapping memory, uint32_t producers, uint32_t consumers, uint64_
     : memory_(std::move(memory)), producers_(producers), consumers_(consumers), times_(times) {
   new (memory_.data()) Barrier(producers_ + consumers_);
   new (memory_.data() + kDoneAt) Barrier(producers_ + consumers_);
+  new (memory_.data() + kWarmAt) Barrier(producers_ + consumers_);
   for (uint32_t i = 0; i < producers_ + consumers_; ++i) new (report(i)) ProcessReport;
 }
 

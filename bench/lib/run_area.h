@@ -19,6 +19,8 @@ class RunArea {
 
   Barrier* start() { return reinterpret_cast<Barrier*>(memory_.data()); }
   Barrier* done() { return reinterpret_cast<Barrier*>(memory_.data() + kDoneAt); }
+  // For who executes another program.
+  Area area() { return {memory_.fd(), memory_.data(), reinterpret_cast<Barrier*>(memory_.data() + kWarmAt)}; }
   ProcessReport* producer_report(uint32_t producer) { return report(producer); }
   ProcessReport* consumer_report(uint32_t consumer) { return report(producers_ + consumer); }
   std::span<uint64_t> times() { return {reinterpret_cast<uint64_t*>(report(producers_ + consumers_)), times_}; }
@@ -33,7 +35,8 @@ class RunArea {
 
  private:
   static constexpr size_t kDoneAt = 128;
-  static constexpr size_t kReportsAt = 256;
+  static constexpr size_t kWarmAt = 256;
+  static constexpr size_t kReportsAt = 384;
 
   RunArea(Mapping memory, uint32_t producers, uint32_t consumers, uint64_t times);
   ProcessReport* report(uint32_t process) {

@@ -52,22 +52,37 @@ void SpinUntil(uint64_t due) {
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      fd_(std::exchange(other.fd_, -1)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(fd_, other.fd_);
   return *this;
 }
 
 Mapping::~Mapping() {
   if (data_ != nullptr) munmap(data_, size_);
+  if (fd_ >= 0) close(fd_);
 }
 
 absl::StatusOr<Mapping> Mapping::Anonymous(size_t size) {
   void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return Failed(fmt::format("mapping {} bytes", size), errno);
   return Mapping(static_cast<std::byte*>(data), size);
+}
+
+absl::StatusOr<Mapping> Mapping::Shareable(size_t size) {
+  const int fd = memfd_create("libbus-bench", MFD_CLOEXEC);
+  if (fd < 0) return Failed("memfd_create", errno);
+  Mapping mapping(nullptr, size, fd);
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0) return Failed(fmt::format("{} bytes of memory", size), errno);
+  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) return Failed(fmt::format("mapping {} bytes", size), errno);
+  mapping.data_ = static_cast<std::byte*>(data);
+  return mapping;
 }
 
 absl::StatusOr<Mapping> Mapping::NewFile(const std::string& path, size_t size) {

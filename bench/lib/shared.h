@@ -30,6 +30,9 @@ class Mapping {
 
   static absl::StatusOr<Mapping> Anonymous(size_t size);
 
+  // Has a descriptor too, for programs that are executed and have to map it anew.
+  static absl::StatusOr<Mapping> Shareable(size_t size);
+
   // A new file, all of whose blocks exist.
   static absl::StatusOr<Mapping> NewFile(const std::string& path, size_t size);
 
@@ -40,16 +43,19 @@ class Mapping {
 
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }
+  int fd() const { return fd_; }  // of a shareable one; else -1
 
  private:
-  Mapping(std::byte* data, size_t size) : data_(data), size_(size) {}
+  Mapping(std::byte* data, size_t size, int fd = -1) : data_(data), size_(size), fd_(fd) {}
   absl::Status Populate(int advice);
 
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;
 };
 
-// Lets processes go on when all have arrived. Yields the core while it waits.
+// Lets processes go on when all have arrived. Yields the core while it waits. Peers in other languages do the same with
+// the same bytes: the three members lie at 0, 4 and 8.
 class Barrier {
  public:
   explicit Barrier(uint32_t expected) : expected_(expected) {}

@@ -19,10 +19,24 @@ struct ProcessReport {
   char error[480] = {};      // empty: none
 };
 
+// Where all that follows lies, for a program that takes a side but is no fork of this process: offsets from `base` are
+// offsets in the file behind `fd`.
+struct Area {
+  int fd = -1;
+  const std::byte* base = nullptr;
+  Barrier* warm = nullptr;  // peers that warm up first: all can reach each other
+
+  uint64_t OffsetOf(const void* part) const {
+    return static_cast<uint64_t>(static_cast<const std::byte*>(part) - base);
+  }
+};
+
 struct ProducerSide {
   uint32_t index;  // from 0
   Barrier* start;  // all processes of the run are ready
   Barrier* done;   // all have written or read everything
+  ProcessReport* report;
+  Area area = {};
 };
 
 struct ConsumerSide {
@@ -32,6 +46,7 @@ struct ConsumerSide {
   ProcessReport* report;
   // Of each stamped record in the order read. Paced runs: ns from due to read. Others: when it was read.
   std::span<uint64_t> times;
+  Area area = {};
 };
 
 }  // namespace libbus::bench

@@ -14,7 +14,7 @@ namespace libbus::bench {
 
 template <typename Peer>
 struct PeerEntry {
-  std::string_view name;            // with its package, where it has one
+  std::string_view name;            // with its package, where it has one; empty: as the one before
   std::unique_ptr<Peer> (*make)();  // null: its package was not there
 };
 
@@ -32,7 +32,7 @@ template <typename Peer>
 std::vector<std::string> NotBuiltIn(std::span<const PeerEntry<Peer>> entries) {
   std::vector<std::string> lines;
   for (const auto& entry : entries) {
-    if (entry.make == nullptr) {
+    if (entry.make == nullptr && !entry.name.empty()) {
       lines.push_back(fmt::format("{}: not built in: ./dev install-deps --bench, then build again", entry.name));
     }
   }

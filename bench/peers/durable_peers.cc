@@ -23,11 +23,17 @@ constexpr Make kRocksDb = MakeRocksDb;
 #else
 constexpr Make kRocksDb = nullptr;
 #endif
+#ifdef LIBBUS_BENCH_REDIS
+constexpr Make kRedis = MakeRedis;
+#else
+constexpr Make kRedis = nullptr;
+#endif
 
 constexpr Entry kPeers[] = {
     {"sqlite (libsqlite3-dev)", kSqlite},
     {"lmdb (liblmdb-dev)", kLmdb},
     {"rocksdb (librocksdb-dev)", kRocksDb},
+    {"redis (redis-server, libhiredis-dev)", kRedis},
 };
 
 }  // namespace

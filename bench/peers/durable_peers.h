@@ -15,6 +15,7 @@ namespace libbus::bench {
 std::unique_ptr<DurableWriter> MakeSqlite();
 std::unique_ptr<DurableWriter> MakeLmdb();
 std::unique_ptr<DurableWriter> MakeRocksDb();
+std::unique_ptr<DurableWriter> MakeRedis();
 
 // All that are built in.
 std::vector<std::unique_ptr<DurableWriter>> AllDurablePeers();

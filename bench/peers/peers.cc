@@ -18,6 +18,23 @@ constexpr Make kNng = MakeNng;
 #else
 constexpr Make kNng = nullptr;
 #endif
+#ifdef LIBBUS_BENCH_ICEORYX
+constexpr Make kIceoryx = MakeIceoryx;
+#else
+constexpr Make kIceoryx = nullptr;
+#endif
+#ifdef LIBBUS_BENCH_AERON
+constexpr Make kAeron = MakeAeron;
+constexpr Make kExclusiveAeron = MakeExclusiveAeron;
+#else
+constexpr Make kAeron = nullptr;
+constexpr Make kExclusiveAeron = nullptr;
+#endif
+#ifdef LIBBUS_BENCH_CHRONICLE
+constexpr Make kChronicle = MakeChronicle;
+#else
+constexpr Make kChronicle = nullptr;
+#endif
 
 constexpr Entry kPeers[] = {
     {"pipe", MakePipe},
@@ -27,6 +44,10 @@ constexpr Entry kPeers[] = {
     {"boost_queue", MakeBoostQueue},
     {"zeromq (libzmq3-dev)", kZeroMq},
     {"nng (libnng-dev)", kNng},
+    {"iceoryx (iceoryx, libiceoryx-posh-dev)", kIceoryx},
+    {"aeron (a JDK, Maven)", kAeron},
+    {"", kExclusiveAeron},
+    {"chronicle_queue (a JDK, Maven)", kChronicle},
 };
 
 }  // namespace

@@ -101,6 +101,10 @@ Plan Full() {
     for (const uint32_t producers : {1u, 4u, 16u}) durable.durable.push_back(Durable(size, producers));
   }
   plan.tables.push_back(std::move(durable));
+  for (const SystemTable& table : SystemTables()) {
+    plan.tables.push_back(
+        {.name = std::string(table.name), .title = std::string(table.title), .system = table.measure});
+  }
   return plan;
 }
 

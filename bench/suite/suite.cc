@@ -71,6 +71,7 @@ class Suite {
 
   void RunTable(const Plan::Table& table) {
     RunCopies(table);
+    if (table.system != nullptr) RunSystem(table);
     for (const CaseOptions& one : table.cases) {
       if (!Stopped()) RunOneCase(table, one);
     }
@@ -91,6 +92,13 @@ class Suite {
       WriteJson(table, CopiesJson(*one));
     }
     if (!all.empty()) Write(CopiesText(all));
+  }
+
+  void RunSystem(const Plan::Table& table) {
+    const auto rows = table.system({options_.directory, options_.rounds, options_.records, options_.stopped});
+    if (!rows.ok()) return Fail(table.title, rows.status());
+    Write(RowsText(*rows));
+    for (const Row& row : *rows) WriteJson(table, RowJson(row));
   }
 
   void RunOneCase(const Plan::Table& table, CaseOptions one) {

@@ -63,6 +63,27 @@ def check_page(page, results):
     want(page.read_text() == "no markers\n", "a page without markers changed")
 
 
+SYSTEM = ("producing", "opening", "reading", "growth", "memory-used", "idling", "stalls")
+
+
+def check_system(tiny, work, folder):
+    """Each table of what surrounds the hot path: figures, and a page of them."""
+    page = folder / "system.md"
+    results = folder / "system"
+    for name in SYSTEM:
+        run(*tiny, "--full", "--only", name, "--dir", work, "--output", results)
+        rows = [json.loads(line) for line in results.read_text().splitlines()]
+        want(len(rows) > 1 and {row["table"] for row in rows} == {name}, f"{name}: {rows}")
+        for row in rows:
+            want(row["what"] and row["unit"] and row["lowest"] <= row["median"] <= row["highest"], f"{name}: {row}")
+            want(name in ("memory-used", "idling") or row["median"] > 0, f"{name}: nothing measured: {row}")
+            want("limit" not in row or row["limit"] > 0, f"{name}: nothing to compare with: {row}")
+        page.write_text(PAGE)
+        run(sys.executable, RECORD, results, page, "--command", "tiny")
+        for row in rows:
+            want(f"| {row['what']} |" in page.read_text(), f"no row '{row['what']}' in {page.read_text()}")
+
+
 def main():
     suite = sys.argv[1]
     # On a disk: what is durable is measured as well.
@@ -77,6 +98,7 @@ def main():
         page = folder / "page.md"
         page.write_text(PAGE)
         check_page(page, results)
+        check_system(tiny, work, folder)
         want(not list(work.iterdir()), "files are left")
         want("one core" in run(*tiny, "--dir", work, "--only", "memory", one_core=True), "one core is not said")
         text = run(*tiny, "--dir", work / "missing", code=1)
