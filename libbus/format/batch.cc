@@ -47,18 +47,18 @@ std::optional<InnerPlace> FindInner(std::span<const std::byte> body, uint32_t co
   return InnerPlace{entry.offset, static_cast<uint32_t>(end), entry.checksum};
 }
 
-std::optional<Extent> VerifyInner(TopicSeed seed, uint64_t frame, const InnerPlace& place,
-                                  std::span<const std::byte> body, RecordHeader& header) {
+bool VerifyInner(TopicSeed seed, uint64_t frame, const InnerPlace& place, std::span<const std::byte> body,
+                 RecordHeader& header, Extent& extent) {
   const std::byte* const at = body.data() + (place.offset - kRecordHeaderSize);
   std::memcpy(&header, at, sizeof(header));
   const Word word(header.word);
   const uint64_t position = frame + place.offset;
-  if (word.state() != State::kInner || word.check() != ComputeCheck(seed, position, word.bits())) return std::nullopt;
+  if (word.state() != State::kInner || word.check() != ComputeCheck(seed, position, word.bits())) return false;
   if ((word.flags() & ~kHasAttributes) != 0 || kRecordHeaderSize + word.length() > place.end - place.offset) {
-    return std::nullopt;
+    return false;
   }
-  if (header.checksum != place.checksum) return std::nullopt;
-  return VerifyRecord(seed, position, header, {at + sizeof(header), word.length()});
+  if (header.checksum != place.checksum) return false;
+  return VerifyRecord(seed, position, header, {at + sizeof(header), word.length()}, extent);
 }
 
 std::optional<uint32_t> InnerIndex(std::span<const std::byte> body, uint32_t count, uint64_t offset) {
@@ -77,20 +77,22 @@ std::optional<uint32_t> InnerIndex(std::span<const std::byte> body, uint32_t cou
 }
 
 bool VerifyWhole(TopicSeed seed, uint64_t position, const RecordHeader& header, std::span<const std::byte> body) {
-  if (!Word(header.word).is_batch()) return VerifyRecord(seed, position, header, body).has_value();
+  Extent ignored;
+  if (!Word(header.word).is_batch()) return VerifyRecord(seed, position, header, body, ignored);
   const auto count = VerifyFrame(seed, position, header, body);
   if (!count) return false;
   body = body.first(Word(header.word).length());
   for (uint32_t i = 0; i < *count; ++i) {
     const auto place = FindInner(body, *count, i);
     RecordHeader inner;
-    if (!place || !VerifyInner(seed, position, *place, body, inner)) return false;
+    if (!place || !VerifyInner(seed, position, *place, body, inner, ignored)) return false;
   }
   return true;
 }
 
 bool VerifyStart(TopicSeed seed, uint64_t position, const RecordHeader& header, std::span<const std::byte> body) {
-  if (!Word(header.word).is_batch()) return VerifyRecord(seed, position, header, body).has_value();
+  Extent ignored;
+  if (!Word(header.word).is_batch()) return VerifyRecord(seed, position, header, body, ignored);
   return VerifyFrame(seed, position, header, body).has_value();
 }
 

@@ -52,10 +52,10 @@ inline uint32_t BatchCount(const std::byte* body) {
 // the table does not lead into the frame, or out of order: somebody has changed it since.
 std::optional<InnerPlace> FindInner(std::span<const std::byte> body, uint32_t count, uint32_t index);
 
-// The inner record of the frame at `frame`, which is at `place` in it, if it verifies; `header` is filled in any case.
-// The extent counts from behind the inner record's header.
-std::optional<Extent> VerifyInner(TopicSeed seed, uint64_t frame, const InnerPlace& place,
-                                  std::span<const std::byte> body, RecordHeader& header);
+// True if the inner record of the frame at `frame`, which is at `place` in it, verifies; `header` is filled in any
+// case. The extent counts from behind the inner record's header.
+bool VerifyInner(TopicSeed seed, uint64_t frame, const InnerPlace& place, std::span<const std::byte> body,
+                 RecordHeader& header, Extent& extent);
 
 // The index of the inner record that begins `offset` bytes behind the start of a frame that verified with `count`
 // records.

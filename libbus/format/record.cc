@@ -66,31 +66,29 @@ void TakeHeaders(AttributesReader& reader, Attributes& out) {
 
 }  // namespace
 
-std::optional<Extent> FindExtent(Word word, std::span<const std::byte> body) {
+bool FindExtentBehindAttributes(Word word, std::span<const std::byte> body, Extent& extent) {
   const uint32_t length = word.length();
-  if (body.size() < length) return std::nullopt;
-  if ((word.flags() & kHasAttributes) == 0) return Extent{0, length};
-  if (length < sizeof(AttributesHeader)) return std::nullopt;
+  if (length < sizeof(AttributesHeader)) return false;
   AttributesHeader header;
   std::memcpy(&header, body.data(), sizeof(header));
-  if (header.size < sizeof(header) || header.size > length || header.size % 8 != 0) return std::nullopt;
-  if ((header.fields & kFieldPayloadLength) == 0) return Extent{header.size, length - header.size};
-  if (header.size < sizeof(header) + 8) return std::nullopt;
+  if (header.size < sizeof(header) || header.size > length || header.size % 8 != 0) return false;
+  extent = {header.size, length - header.size};
+  if ((header.fields & kFieldPayloadLength) == 0) return true;
+  if (header.size < sizeof(header) + 8) return false;
   uint64_t payload;
   std::memcpy(&payload, body.data() + sizeof(header), sizeof(payload));
-  if (payload > length - header.size) return std::nullopt;
-  return Extent{header.size, static_cast<uint32_t>(payload)};
+  if (payload > extent.payload) return false;
+  extent.payload = static_cast<uint32_t>(payload);
+  return true;
 }
 
-std::optional<Extent> VerifyRecord(TopicSeed seed, uint64_t position, const RecordHeader& header,
-                                   std::span<const std::byte> body) {
+bool VerifyRecord(TopicSeed seed, uint64_t position, const RecordHeader& header, std::span<const std::byte> body,
+                  Extent& extent) {
   const Word word(header.word);
-  const auto extent = FindExtent(word, body);
-  if (!extent) return std::nullopt;
+  if (!FindExtent(word, body, extent)) return false;
   const uint32_t begun = BeginChecksum(seed, position, word, header.type, header.timestamp);
-  const uint32_t crc = Crc32c(begun, body.data(), size_t{extent->attributes} + extent->payload);
-  if (crc != header.checksum) return std::nullopt;
-  return extent;
+  const uint32_t crc = Crc32c(begun, body.data(), size_t{extent.attributes} + extent.payload);
+  return crc == header.checksum;
 }
 
 std::optional<Attributes> ParseAttributes(std::span<const std::byte> attributes) {

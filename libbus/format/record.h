@@ -28,18 +28,35 @@ inline uint32_t BeginChecksum(TopicSeed seed, uint64_t position, Word word, uint
   return Crc32cWord(Crc32cHalf(crc, type), static_cast<uint64_t>(timestamp));
 }
 
+// Writes the header of the record at `at` but for its word, which stays as it is. Field by field: a header that is put
+// together and then copied waits for its own stores, and the commit for the copy.
+inline void WriteHeaderBehindWord(std::byte* at, uint32_t checksum, uint32_t type, int64_t timestamp) {
+  std::memcpy(at + offsetof(RecordHeader, checksum), &checksum, sizeof(checksum));
+  std::memcpy(at + offsetof(RecordHeader, type), &type, sizeof(type));
+  std::memcpy(at + offsetof(RecordHeader, timestamp), &timestamp, sizeof(timestamp));
+}
+
 // Where attributes end and how long the payload behind them is.
 struct Extent {
   uint32_t attributes = 0;  // bytes
   uint32_t payload = 0;     // bytes
 };
 
-// Rule 4. `body` is what follows the record header, word.length() bytes. Nothing if the attributes do not fit.
-std::optional<Extent> FindExtent(Word word, std::span<const std::byte> body);
+// Rule 4 for a word with kHasAttributes. REQUIRES: `body` is not shorter than word.length().
+bool FindExtentBehindAttributes(Word word, std::span<const std::byte> body, Extent& extent);
+
+// Rule 4. `body` is what follows the record header, word.length() bytes. False if the attributes do not fit.
+// `extent` is not a result: an optional that is filled and then copied waits for its own stores, for each record.
+inline bool FindExtent(Word word, std::span<const std::byte> body, Extent& extent) {
+  if (body.size() < word.length()) return false;
+  if ((word.flags() & kHasAttributes) != 0) return FindExtentBehindAttributes(word, body, extent);
+  extent = {0, word.length()};
+  return true;
+}
 
 // Rules 4 and 5 for a record whose word verified as DATA; `header` and `body` may be a copy or the mapping.
-std::optional<Extent> VerifyRecord(TopicSeed seed, uint64_t position, const RecordHeader& header,
-                                   std::span<const std::byte> body);
+bool VerifyRecord(TopicSeed seed, uint64_t position, const RecordHeader& header, std::span<const std::byte> body,
+                  Extent& extent);
 
 // What a writer puts into attributes. `H` is any struct with std::string_views name and value.
 template <typename H>

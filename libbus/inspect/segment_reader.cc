@@ -114,8 +114,9 @@ Look SegmentReader::Verified(Look look) {
 }
 
 Look SegmentReader::VerifiedRecord(Look look) const {
-  look.extent = format::FindExtent(look.word, look.body);
-  if (!look.extent) return look;
+  format::Extent extent;
+  if (!format::FindExtent(look.word, look.body, extent)) return look;
+  look.extent = extent;
   const uint32_t begun =
       format::BeginChecksum(seed_, base_ + look.offset, look.word, look.header.type, look.header.timestamp);
   look.computed = format::Crc32c(begun, look.body.data(), size_t{look.extent->attributes} + look.extent->payload);

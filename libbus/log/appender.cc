@@ -30,16 +30,7 @@ absl::StatusOr<Appender> Appender::Make(Log& log, SlotHold slot, std::function<v
   return Appender(log, std::move(slot), std::move(place), std::move(near_end));
 }
 
-absl::Status Appender::Reserve(uint8_t flags, uint32_t length) {
-  // The floor is the slot's: another owner's is left alone.
-  if (!words_.owns()) return OwnershipLost();
-  floor().Set(place_.position);
-  absl::Status status = WalkAndClaim(flags, length);
-  if (!status.ok() && words_.owns()) floor().Clear();
-  return status;
-}
-
-absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
+inline absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
   const uint64_t size = Word(uint64_t{length} << 32).size();
   const uint64_t known_tail = log_->control().known_tail().Read();
   for (int steps = 0;;) {
@@ -62,6 +53,15 @@ absl::Status Appender::WalkAndClaim(uint8_t flags, uint32_t length) {
     }
     LIBBUS_RETURN_IF_ERROR(Pass(Word(seen), steps));
   }
+}
+
+absl::Status Appender::Reserve(uint8_t flags, uint32_t length) {
+  // The floor is the slot's: another owner's is left alone.
+  if (!words_.owns()) return OwnershipLost();
+  floor().Set(place_.position);
+  absl::Status status = WalkAndClaim(flags, length);
+  if (!status.ok() && words_.owns()) floor().Clear();
+  return status;
 }
 
 absl::Status Appender::Roll(uint64_t size) {
@@ -113,15 +113,19 @@ absl::Status Appender::DropClaim(absl::Status why) {
   return why;
 }
 
+inline void Appender::Finish() {
+  if (words_.owns()) floor().Clear();
+  place_.position += claim_.size();
+  claim_ = Word();
+  if (place_.position >= call_at_) CallAhead();
+}
+
 absl::StatusOr<uint64_t> Appender::Commit(uint32_t type, int64_t timestamp, uint32_t size) {
   const uint64_t position = place_.position;
   // Over the bytes in the log, not the caller's: were those changed meanwhile, the record would be damage.
   const uint32_t begun = format::BeginChecksum(log_->seed(), position, claim_, type, timestamp);
   const uint32_t crc = format::Crc32c(begun, body(), size);
-  // The first 8 bytes are the word and stay as they are.
-  const format::RecordHeader header = {0, crc, type, timestamp};
-  __builtin_memcpy(place_.segment->at(position) + format::kWordSize,
-                   reinterpret_cast<const std::byte*>(&header) + format::kWordSize, sizeof(header) - format::kWordSize);
+  format::WriteHeaderBehindWord(place_.segment->at(position), crc, type, timestamp);
   // A page that could not be had is seen here at the latest: what was filled is given up as a gap, rather than
   // committed as damage. If the word's own page goes only now, the swap fails: it finds zeros.
   if (place_.segment->poisoned()) return DropClaim(CheckIntact());
@@ -162,13 +166,6 @@ void Appender::Abandon() {
   // Revoked meanwhile: then it is a gap already. A swap on exclusive topics too: it is right whoever owns them by now.
   EndClaim(*log_, place_, claim_, format::kGapAborted);
   Finish();
-}
-
-void Appender::Finish() {
-  if (words_.owns()) floor().Clear();
-  place_.position += claim_.size();
-  claim_ = Word();
-  if (place_.position >= call_at_) CallAhead();
 }
 
 void Appender::CallAhead() {

@@ -13,6 +13,7 @@
 #ifndef LIBBUS_LOG_APPENDER_H_
 #define LIBBUS_LOG_APPENDER_H_
 
+#include <absl/base/attributes.h>
 #include <absl/status/statusor.h>
 
 #include <cstdint>
@@ -68,7 +69,7 @@ class Appender {
         near_end_(std::move(near_end)) {}
 
   platform::Floor floor() const { return log_->control().slot(slot_.owner()).floor(); }
-  absl::Status WalkAndClaim(uint8_t flags, uint32_t length);
+  ABSL_ATTRIBUTE_ALWAYS_INLINE inline absl::Status WalkAndClaim(uint8_t flags, uint32_t length);
   // Ends the segment at the FREE word where the walk stands, and goes on in the next one.
   absl::Status Roll(uint64_t size);
   // Steps over `seen`; jumps to the hint now and then.
@@ -81,7 +82,7 @@ class Appender {
   absl::Status NotCommitted(uint64_t position) const;
   // ABORTED: the topic is somebody else's by now; DATA_LOSS if the page that says so could not be had.
   absl::Status OwnershipLost() const;
-  void Finish();
+  ABSL_ATTRIBUTE_ALWAYS_INLINE inline void Finish();
   void CallAhead();
 
   Log* log_;

@@ -175,9 +175,7 @@ int64_t Log::AnnounceSleep(uint64_t position) const {
   return control_.slot(format::kExclusiveOwner).fences().Read() ? INT64_MAX : kUnorderedSleep;
 }
 
-void Log::WakeSleepers(const Place& place) const {
-  // SYNC POINT: sleeper woken. The mark is read behind the change that made the word final (RecordWord).
-  if (sleep_.mark().Read() < place.position) return;
+void Log::WakeOne(const Place& place) const {
   const int woken = Seam::FutexWake(place.word().futex(), 1, true);
   control_.wakes().Add(1);
   if (woken > 0) control_.woken().Add(1);

@@ -88,7 +88,10 @@ class Log {
   int64_t AnnounceSleep(uint64_t position) const;
 
   // After `place`'s word was made final: wakes one of those who sleep on it, if anybody sleeps.
-  void WakeSleepers(const Place& place) const;
+  void WakeSleepers(const Place& place) const {
+    // SYNC POINT: sleeper woken. The mark is read behind the change that made the word final (RecordWord).
+    if (sleep_.mark().Read() >= place.position) WakeOne(place);
+  }
 
   // The segment behind `segment`, made if there is none, such that a record of `size` bytes fits into it or into one
   // that it leads to. Every segment on the way exists under a durable name before this returns.
@@ -123,6 +126,7 @@ class Log {
  private:
   Log(std::string path, platform::File directory, Control control, SleepPage sleep, bool writable,
       platform::BusErrors bus_errors);
+  void WakeOne(const Place& place) const;
   uint32_t Epoch() const;
   absl::StatusOr<SegmentPtr> MakeNext(const Segment& segment, uint64_t size);
 

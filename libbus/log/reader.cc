@@ -33,6 +33,23 @@ void Fill(Item& item, const format::RecordHeader& header, const format::Extent& 
 
 }  // namespace
 
+inline absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
+  if ((word_.flags() & ~format::kHasAttributes) != 0) return ReadOther(item);
+  const format::RecordHeader header = place_.HeaderWith(word_);
+  const std::span<const std::byte> body = place_.BodyOf(word_);
+  format::Extent extent;
+  const bool verifies = format::VerifyRecord(log_->seed(), place_.position, header, body, extent);
+  if (place_.segment->poisoned()) return NotIntact(*log_, place_);
+  if (!verifies) return LoseRecord(item);
+  item.frame = 0;
+  Fill(item, header, extent, body.data());
+  item.position = place_.position;
+  item.next = place_.position + word_.size();
+  place_.position = item.next;
+  if (sequence_) ++*sequence_;
+  return Found::kItem;
+}
+
 absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
   if (batch_.next < batch_.count) return ReadInner(item);
   if (missing_) return MakeMissing(item, missing_->from, missing_->cause);
@@ -49,7 +66,7 @@ absl::StatusOr<Reader::Found> Reader::Read(Item& item) {
       case Verdict::kReserved:
         if (place_.position >= log_->control().durable().Read()) return Found::kReserved;
         // What lies below D was final. Looked at again, because D may have come past it since the word was read.
-        if (place_.Read() == word_) return ReadUndone(item);
+        if (place_.Read() == word_) return LoseRecord(item);
         break;
       case Verdict::kGap:
         return ReadGap(item);
@@ -70,26 +87,6 @@ absl::StatusOr<Reader::Found> Reader::ReadFree(Item& item) {
   return Resynchronise(item);
 }
 
-absl::StatusOr<Reader::Found> Reader::ReadData(Item& item) {
-  if ((word_.flags() & ~format::kHasAttributes) != 0) return ReadOther(item);
-  const format::RecordHeader header = place_.HeaderWith(word_);
-  const std::span<const std::byte> body = place_.BodyOf(word_);
-  const auto extent = format::VerifyRecord(log_->seed(), place_.position, header, body);
-  if (place_.segment->poisoned()) return NotIntact(*log_, place_);
-  if (!extent) {
-    item = {};
-    item.owner = word_.owner();
-    return MakeDamage(item, {place_.segment, place_.position + word_.size()});
-  }
-  item.frame = 0;
-  Fill(item, header, *extent, body.data());
-  item.position = place_.position;
-  item.next = place_.position + word_.size();
-  place_.position = item.next;
-  if (sequence_) ++*sequence_;
-  return Found::kItem;
-}
-
 absl::StatusOr<Reader::Found> Reader::ReadOther(Item& item) {
   if (word_.is_newer()) {
     return absl::UnimplementedError(
@@ -98,12 +95,7 @@ absl::StatusOr<Reader::Found> Reader::ReadOther(Item& item) {
   }
   const bool opened = OpenBatch(word_);
   if (place_.segment->poisoned()) return NotIntact(*log_, place_);
-  if (opened) return ReadInner(item);
-  item = {};
-  item.owner = word_.owner();
-  // How many records are lost with the table is not known.
-  sequence_.reset();
-  return MakeDamage(item, {place_.segment, place_.position + word_.size()});
+  return opened ? ReadInner(item) : LoseRecord(item);
 }
 
 bool Reader::OpenBatch(Word word) {
@@ -136,18 +128,19 @@ absl::StatusOr<Reader::Found> Reader::ReadInner(Item& item) {
   }
   place_.position = batch_.start + place->offset;
   format::RecordHeader header;
-  const auto extent = format::VerifyInner(log_->seed(), batch_.start, *place, body, header);
+  format::Extent extent;
+  const bool verifies = format::VerifyInner(log_->seed(), batch_.start, *place, body, header, extent);
   if (place_.segment->poisoned()) return NotIntact(*log_, place_);
   const bool last = ++batch_.next == batch_.count;
   const uint64_t next = last ? batch_.end : batch_.start + place->end;
-  if (!extent) {
+  if (!verifies) {
     item = {};
     item.frame = batch_.start;
     item.owner = batch_.word.owner();
     return MakeDamage(item, {place_.segment, next});
   }
   item.frame = batch_.start;
-  Fill(item, header, *extent, body.data() + place->offset);
+  Fill(item, header, extent, body.data() + place->offset);
   item.position = place_.position;
   item.next = next;
   place_.position = next;
@@ -155,7 +148,7 @@ absl::StatusOr<Reader::Found> Reader::ReadInner(Item& item) {
   return Found::kItem;
 }
 
-Reader::Found Reader::ReadUndone(Item& item) {
+Reader::Found Reader::LoseRecord(Item& item) {
   item = {};
   item.owner = word_.owner();
   // How many records a batch was nobody knows.

@@ -2,6 +2,7 @@
 #ifndef LIBBUS_LOG_READER_H_
 #define LIBBUS_LOG_READER_H_
 
+#include <absl/base/attributes.h>
 #include <absl/status/statusor.h>
 
 #include <cstdint>
@@ -71,7 +72,7 @@ class Reader {
   const SegmentPtr& segment() const { return place_.segment; }
 
   // Ordinal of the next record, where it is known.
-  std::optional<uint64_t> sequence() const { return sequence_; }
+  const std::optional<uint64_t>& sequence() const { return sequence_; }
   void set_sequence(std::optional<uint64_t> sequence) { sequence_ = sequence; }
 
   // What stood from `from` to the reader's place is not there: that is read first, as a gap. `cause`: kEvicted, or
@@ -99,15 +100,16 @@ class Reader {
 
  private:
   absl::StatusOr<Found> ReadFree(Item& item);
-  absl::StatusOr<Found> ReadData(Item& item);
+  ABSL_ATTRIBUTE_ALWAYS_INLINE inline absl::StatusOr<Found> ReadData(Item& item);
   // A batch, or something that only a newer version knows.
   absl::StatusOr<Found> ReadOther(Item& item);
   // Enters the batch at the reader's place with this word, if it verifies.
   bool OpenBatch(format::Word word);
   absl::StatusOr<Found> ReadInner(Item& item);
   absl::StatusOr<Found> ReadGap(Item& item);
-  // A claim below D: the file has an older state of a record that was final. Its bytes are a gap (damage).
-  Found ReadUndone(Item& item);
+  // The record at the reader's place does not verify, or is a claim below D: the file has an older state of what was
+  // final. Its bytes are a gap (damage).
+  Found LoseRecord(Item& item);
   // Behind an END. kItem: recovery sealed the segment there, or segments are missing in between; `item` is the gap.
   absl::StatusOr<std::optional<Found>> EnterNext(Item& item);
   // All that was sealed off at once is one gap.

@@ -245,7 +245,8 @@ class RecoveryWalk {
     std::memcpy(&header, bytes, sizeof(header));
     const std::span<const std::byte> body(bytes + sizeof(header), word_.length());
     if (word_.is_batch()) return StandBatch(header, body);
-    const bool verifies = format::VerifyRecord(log_.seed(), place_.position, header, body).has_value();
+    format::Extent ignored;
+    const bool verifies = format::VerifyRecord(log_.seed(), place_.position, header, body, ignored);
     return verifies ? Standing::kData : Standing::kDataRotten;
   }
 
@@ -255,8 +256,9 @@ class RecoveryWalk {
     count_ = *count;
     for (uint32_t i = 0; i < count_; ++i) {
       const format::InnerPlace inner = *format::FindInner(body, count_, i);
-      format::RecordHeader ignored;
-      if (!format::VerifyInner(log_.seed(), place_.position, inner, body, ignored)) rotten_.push_back(inner);
+      format::RecordHeader header;
+      format::Extent extent;
+      if (!format::VerifyInner(log_.seed(), place_.position, inner, body, header, extent)) rotten_.push_back(inner);
     }
     return rotten_.empty() ? Standing::kData : Standing::kBatchTorn;
   }

@@ -175,13 +175,6 @@ absl::StatusOr<platform::File> PrepareSegment(const platform::File& directory, c
   return made;
 }
 
-format::RecordHeader Place::HeaderWith(format::Word word) const {
-  format::RecordHeader header;
-  std::memcpy(&header, segment->at(position), sizeof(header));
-  header.word = word.bits();
-  return header;
-}
-
 bool Place::Verifies(format::TopicSeed seed, format::Word word) const {
   return format::VerifyWhole(seed, position, HeaderWith(word), BodyOf(word));
 }

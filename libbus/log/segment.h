@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -153,7 +154,12 @@ struct Place {
   bool Verifies(format::TopicSeed seed, format::Word word) const;
 
   // The record header that stands here, with `word` in it, which was judged: each shared word is read once.
-  format::RecordHeader HeaderWith(format::Word word) const;
+  format::RecordHeader HeaderWith(format::Word word) const {
+    format::RecordHeader header;
+    std::memcpy(&header, segment->at(position), sizeof(header));
+    header.word = word.bits();
+    return header;
+  }
   // What follows the header of the record with this word.
   std::span<const std::byte> BodyOf(format::Word word) const {
     return {segment->at(position) + format::kRecordHeaderSize, word.length()};

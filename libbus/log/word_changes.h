@@ -32,6 +32,8 @@
 #ifndef LIBBUS_LOG_WORD_CHANGES_H_
 #define LIBBUS_LOG_WORD_CHANGES_H_
 
+#include <absl/base/attributes.h>
+
 #include <cstdint>
 
 #include "libbus/format/word.h"
@@ -64,7 +66,7 @@ class WordChanges {
 
   // To DATA or END, with a full fence between the change and the next read of the sleep mark, wherever it is
   // executed. False: `seen` stands there; or owns() is false; or the page could not be had (Segment::poisoned).
-  bool Finish(const Place& place, uint64_t& seen, format::Word to) {
+  ABSL_ATTRIBUTE_ALWAYS_INLINE bool Finish(const Place& place, uint64_t& seen, format::Word to) {
     if (!exclusive_) return place.word().Transition(seen, to.bits());
     if (!MayStore(place, seen)) return false;
     if (fences_) {

@@ -67,8 +67,7 @@ class ForkState {
 
 ForkGuard::ForkGuard() : page_(ForkState::Get().page()), generation_(ForkState::Get().Generation()) {}
 
-absl::Status ForkGuard::Check(const char* what) const {
-  if (InMaker()) return absl::OkStatus();
+absl::Status ForkGuard::InChild(const char* what) {
   return absl::FailedPreconditionError(
       fmt::format("{}: made before fork(), of no use in the child: open the bus anew there", what));
 }

@@ -19,9 +19,11 @@ class ForkGuard {
   bool InMaker() const { return *page_ == generation_; }
 
   // FAILED_PRECONDITION in a child.
-  absl::Status Check(const char* what) const;
+  absl::Status Check(const char* what) const { return InMaker() ? absl::OkStatus() : InChild(what); }
 
  private:
+  static absl::Status InChild(const char* what);
+
   const uint64_t* page_;
   uint64_t generation_;
 };

@@ -121,15 +121,19 @@ absl::StatusOr<std::unique_ptr<ConsumerImpl>> ConsumerImpl::Make(std::shared_ptr
       new ConsumerImpl(std::move(topic), options, std::move(reader), to, std::nullopt));
 }
 
-absl::Status ConsumerImpl::BeginCall() {
-  ++epoch_->value;
-  pinned_.clear();
+absl::Status ConsumerImpl::BeginCallWithMore() {
   if (cursor_) {
     LIBBUS_RETURN_IF_ERROR(topic_->CheckFork());
     LIBBUS_RETURN_IF_ERROR(cursor_->CommitWhatIsDue());
   }
   if (!pending_.ok()) return std::exchange(pending_, absl::OkStatus());
   return topic_->CheckFork();
+}
+
+inline absl::Status ConsumerImpl::BeginCall() {
+  ++epoch_->value;
+  pinned_.clear();
+  return cursor_ || !pending_.ok() ? BeginCallWithMore() : topic_->CheckFork();
 }
 
 absl::Status ConsumerImpl::EndOfRange() const {
@@ -155,7 +159,12 @@ absl::Status ConsumerImpl::ReadOne(Handout& out) {
     if (reader_.position() >= topic_->limit()) LIBBUS_RETURN_IF_ERROR(CheckLimit());
     if (BeyondLimit()) return absl::OkStatus();
     reader_.SetLimit(ReadLimit());
-    out.sequence = reader_.sequence();
+    // Not as a whole: that would wait for the part of it that the last read has just stored.
+    if (reader_.sequence()) {
+      out.sequence = *reader_.sequence();
+    } else {
+      out.sequence.reset();
+    }
     LIBBUS_ASSIGN_OR_RETURN(const Found found, reader_.Read(out.item));
     if (found != Found::kItem) {
       // An END was stepped over, perhaps up to the end of the range, or to where nothing may be read.

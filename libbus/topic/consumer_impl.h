@@ -2,6 +2,7 @@
 #ifndef LIBBUS_TOPIC_CONSUMER_IMPL_H_
 #define LIBBUS_TOPIC_CONSUMER_IMPL_H_
 
+#include <absl/base/attributes.h>
 #include <absl/status/statusor.h>
 
 #include <algorithm>
@@ -83,7 +84,9 @@ class ConsumerImpl {
     ConsumerImpl& consumer_;
   };
   absl::StatusOr<bool> Wanted(const log::Item& item);
-  absl::Status BeginCall();
+  ABSL_ATTRIBUTE_ALWAYS_INLINE inline absl::Status BeginCall();
+  // The same where there is a cursor, or something is pending.
+  absl::Status BeginCallWithMore();
   absl::Status EndOfRange() const;
   // The reader stands where a recovery has to decide; perhaps one has by now.
   absl::Status CheckLimit();

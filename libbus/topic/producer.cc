@@ -84,6 +84,14 @@ absl::Status ProducerImpl::CheckNoClaim() const {
       fmt::format("{}: a claim of this producer is open: commit or abandon it first", topic_->log().path()));
 }
 
+absl::Status ProducerImpl::WhyNot(uint64_t attributes, uint64_t payload_size) const {
+  LIBBUS_RETURN_IF_ERROR(CheckUsable());
+  LIBBUS_RETURN_IF_ERROR(CheckNoClaim());
+  return absl::InvalidArgumentError(
+      fmt::format("{}: a record of {} bytes and {} of attributes is too long: at most {} together",
+                  topic_->log().path(), payload_size, attributes, format::kMaxLength));
+}
+
 int64_t ProducerImpl::TimestampFor(const std::optional<absl::Time>& given) const {
   if (given) return absl::ToUnixNanos(*given);
   switch (timestamps_) {
@@ -97,14 +105,9 @@ int64_t ProducerImpl::TimestampFor(const std::optional<absl::Time>& given) const
   return 0;
 }
 
-absl::Status ProducerImpl::Reserve(uint64_t attributes, uint64_t payload_size) {
-  if (!usable()) return CheckUsable();
-  LIBBUS_RETURN_IF_ERROR(CheckNoClaim());
-  if (payload_size > format::kMaxLength || attributes + payload_size > format::kMaxLength) {
-    return absl::InvalidArgumentError(
-        fmt::format("{}: a record of {} bytes and {} of attributes is too long: at most {} together",
-                    topic_->log().path(), payload_size, attributes, format::kMaxLength));
-  }
+inline absl::Status ProducerImpl::Reserve(uint64_t attributes, uint64_t payload_size) {
+  const bool fits = payload_size <= format::kMaxLength && attributes + payload_size <= format::kMaxLength;
+  if (!usable() || appender_.has_claim() || !fits) return WhyNot(attributes, payload_size);
   attributes_size_ = static_cast<uint32_t>(attributes);
   return appender_.Reserve(attributes == 0 ? uint8_t{0} : format::kHasAttributes,
                            static_cast<uint32_t>(attributes + payload_size));
@@ -117,9 +120,13 @@ absl::Status ProducerImpl::Reserve(const format::AttributesSpec<Header>& spec, u
   return absl::OkStatus();
 }
 
+absl::Status ProducerImpl::ReserveDescribed(const RecordOptions& options, uint64_t payload_size) {
+  return Reserve(SpecOf(options), payload_size);
+}
+
 absl::StatusOr<Position> ProducerImpl::Publish(Bytes payload, const RecordOptions& options) {
   LIBBUS_RETURN_IF_ERROR(CheckMayBeDurable(options.durable));
-  LIBBUS_RETURN_IF_ERROR(HasAttributes(options) ? Reserve(SpecOf(options), payload.size())
+  LIBBUS_RETURN_IF_ERROR(HasAttributes(options) ? ReserveDescribed(options, payload.size())
                                                 : Reserve(0, payload.size()));
   if (!payload.empty()) Seam::CopyPayload(appender_.body() + attributes_size_, payload.data(), payload.size());
   const auto size = static_cast<uint32_t>(attributes_size_ + payload.size());
@@ -140,7 +147,7 @@ absl::Status NotAcknowledged(uint64_t position, const absl::Status& why) {
 
 }  // namespace
 
-absl::StatusOr<Position> ProducerImpl::Acknowledge(uint64_t position, bool durable) {
+absl::StatusOr<Position> ProducerImpl::AcknowledgeSynced(uint64_t position, bool durable) {
   if (durable || sync_each_) {
     // Behind the commit and a full fence (TicketWord::Read).
     const absl::Status status =

@@ -2,6 +2,7 @@
 #ifndef LIBBUS_TOPIC_PRODUCER_IMPL_H_
 #define LIBBUS_TOPIC_PRODUCER_IMPL_H_
 
+#include <absl/base/attributes.h>
 #include <absl/status/statusor.h>
 
 #include <memory>
@@ -51,12 +52,19 @@ class ProducerImpl {
   ProducerImpl(std::shared_ptr<TopicImpl> topic, log::Appender appender);
   bool usable() const { return !closed_ && guard_.InMaker(); }
   absl::Status CheckNoClaim() const;
+  // Why no record of this size can be reserved.
+  absl::Status WhyNot(uint64_t attributes, uint64_t payload_size) const;
   // Reserves a record: OK: its payload goes behind so many bytes of attributes.
-  absl::Status Reserve(uint64_t attributes, uint64_t payload_size);
+  ABSL_ATTRIBUTE_ALWAYS_INLINE inline absl::Status Reserve(uint64_t attributes, uint64_t payload_size);
   // And writes its attributes.
   absl::Status Reserve(const format::AttributesSpec<Header>& spec, uint64_t payload_size);
+  // The same, not to be found in the way of records without any.
+  ABSL_ATTRIBUTE_NOINLINE absl::Status ReserveDescribed(const RecordOptions& options, uint64_t payload_size);
   // Committed: waits where that is not enough.
-  absl::StatusOr<Position> Acknowledge(uint64_t position, bool durable);
+  absl::StatusOr<Position> Acknowledge(uint64_t position, bool durable) {
+    return durable || sync_each_ || sync_inside_ ? AcknowledgeSynced(position, durable) : Position{position};
+  }
+  absl::StatusOr<Position> AcknowledgeSynced(uint64_t position, bool durable);
   int64_t TimestampFor(const std::optional<absl::Time>& given) const;
 
   const std::shared_ptr<TopicImpl> topic_;

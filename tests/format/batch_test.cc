@@ -115,10 +115,10 @@ std::vector<std::string> Read(const std::string& bytes, uint64_t position = kPos
     EXPECT_TRUE(place) << "a table that verified";
     EXPECT_EQ(InnerIndex(body, *count, place->offset), i);
     RecordHeader inner;
-    const auto extent = VerifyInner(seed, position, *place, body, inner);
-    const auto* payload =
-        reinterpret_cast<const char*>(body.data()) + place->offset + (extent ? extent->attributes : 0);
-    all.push_back(extent ? std::string(payload, extent->payload) : kLost);
+    Extent extent;
+    const bool verifies = VerifyInner(seed, position, *place, body, inner, extent);
+    const auto* payload = reinterpret_cast<const char*>(body.data()) + place->offset + extent.attributes;
+    all.push_back(verifies ? std::string(payload, extent.payload) : kLost);
   }
   const bool whole = std::find(all.begin(), all.end(), kLost) == all.end();
   EXPECT_EQ(VerifyWhole(seed, position, header, body), whole);

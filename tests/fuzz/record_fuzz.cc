@@ -28,18 +28,18 @@ void WalkAttributes(std::span<const std::byte> bytes) {
 
 void Record(uint64_t position, format::RecordHeader header, const Buffer& body, bool repair) {
   const format::Word word(header.word);
-  const auto extent = format::FindExtent(word, body);
-  if (!extent) {
-    Require(!format::VerifyRecord(kSeed, position, header, body), "what has no extent does not verify");
+  format::Extent extent;
+  if (!format::FindExtent(word, body, extent)) {
+    Require(!format::VerifyRecord(kSeed, position, header, body, extent), "what has no extent does not verify");
     return;
   }
-  Require(uint64_t{extent->attributes} + extent->payload <= body.size(), "the extent lies inside");
+  Require(uint64_t{extent.attributes} + extent.payload <= body.size(), "the extent lies inside");
   if (repair) {
     const uint32_t begun = format::BeginChecksum(kSeed, position, word, header.type, header.timestamp);
-    header.checksum = format::Crc32c(begun, body.data(), size_t{extent->attributes} + extent->payload);
-    Require(format::VerifyRecord(kSeed, position, header, body).has_value(), "a right checksum verifies");
+    header.checksum = format::Crc32c(begun, body.data(), size_t{extent.attributes} + extent.payload);
+    Require(format::VerifyRecord(kSeed, position, header, body, extent), "a right checksum verifies");
   }
-  WalkAttributes(std::span(body).first(extent->attributes));
+  WalkAttributes(std::span(body).first(extent.attributes));
 }
 
 void InnerRecords(uint64_t position, const format::RecordHeader& header, const Buffer& body, uint32_t count) {
@@ -51,7 +51,8 @@ void InnerRecords(uint64_t position, const format::RecordHeader& header, const B
     Require(place->end <= format::kRecordHeaderSize + body.size(), "places lie inside");
     Require(format::InnerIndex(body, count, place->offset) == i, "a place is found again");
     format::RecordHeader inner = {};
-    (void)format::VerifyInner(kSeed, position, *place, body, inner);
+    format::Extent extent;
+    (void)format::VerifyInner(kSeed, position, *place, body, inner, extent);
     least = place->end;
   }
   (void)format::VerifyWhole(kSeed, position, header, body);

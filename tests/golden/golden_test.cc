@@ -186,13 +186,13 @@ TEST_F(GoldenTest, TheCursorGoesOnWhereItStood) {
 bool ReadRecord(const SegmentBytes& segment, TopicSeed seed, Word word, ExpectedRecord& found) {
   const auto header = segment.Get<RecordHeader>(found.position);
   const auto body = segment.Body(found.position, word.length());
-  const auto extent = VerifyRecord(seed, found.position, header, body);
-  if (!extent) return false;
+  Extent extent;
+  if (!VerifyRecord(seed, found.position, header, body, extent)) return false;
   found.type = header.type;
   found.timestamp = header.timestamp;
-  found.payload.assign(reinterpret_cast<const char*>(body.data()) + extent->attributes, extent->payload);
-  if (extent->attributes == 0) return true;
-  const auto attributes = ParseAttributes(body.first(extent->attributes));
+  found.payload.assign(reinterpret_cast<const char*>(body.data()) + extent.attributes, extent.payload);
+  if (extent.attributes == 0) return true;
+  const auto attributes = ParseAttributes(body.first(extent.attributes));
   if (!attributes) return false;
   found.payload_length = attributes->payload_length;
   found.source = attributes->source;
