@@ -38,7 +38,7 @@ int Produce(const std::string& path, uint64_t which) {
   auto producer = topic->NewProducer();
   for (uint64_t n = 0; n < kEach; ++n) {
     if (!producer->Publish(std::to_string(which * kEach + n)).ok()) return 1;
-    if (n % 200 == 0) absl::SleepFor(absl::Milliseconds(1));
+    if (n % 200 == 0) absl::SleepFor(absl::Milliseconds(1));  // a pace, not a condition: so that deaths fall in between
   }
   return 0;
 }
@@ -114,7 +114,7 @@ TEST(Cursors, WorkersAreKilledWhileProducersGoOn) {
   const auto start = [&](int i) { workers[static_cast<size_t>(i)].emplace([&, i] { return Work(path, i, *board); }); };
   for (int i = 0; i < kWorkers; ++i) start(i);
   for (int kills = 0; kills < kKills; ++kills) {
-    absl::SleepFor(absl::Microseconds(random() % 8000));
+    absl::SleepFor(absl::Microseconds(random() % 8000));  // a random moment, not a condition
     const int victim = static_cast<int>(random() % kWorkers);
     workers[static_cast<size_t>(victim)]->Kill();
     workers[static_cast<size_t>(victim)].reset();
